@@ -1,0 +1,118 @@
+/** `lockstep train`: start a coordinator with local workers and train. */
+import { type TrainOptions, train, trainOptions } from '@lockstep/coordinator';
+import type { EpochEvent, TrainEvent } from '@lockstep/protocol';
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { addOptions, checkOptions } from '../options.ts';
+import { bar, duration, integer, Output, percent } from '../output.ts';
+import { interruptible } from '../signals.ts';
+import { showDownload } from './download-progress.ts';
+
+export function trainCommand(program: Command): void {
+  const command = program
+    .command('train')
+    .description('Train a model with the workers of this machine. Without flags: the 784-256-10 net on Fashion-MNIST.')
+    .option('--json', 'write one JSON object a line to standard output, words for people to standard error')
+    .addHelpText('after', '\nFlags that are not given follow the recipe of the model. Ctrl-C stops the run cleanly.');
+  addOptions(command, trainOptions).action(async ({ json, ...flags }: { json?: boolean }) => {
+    await run(new Output(json ?? false), checkOptions(trainOptions, flags));
+  });
+}
+
+async function run(output: Output, options: TrainOptions): Promise<void> {
+  const signal = interruptible(output);
+  const show = new Display(output);
+  for await (const event of train(options, { signal, onDownload: showDownload(output) })) {
+    show.event(event);
+    if (event.event !== 'progress') output.event(event);
+  }
+}
+
+/** Says in words what a run does. */
+class Display {
+  readonly #output: Output;
+  readonly #started = performance.now();
+  #trainingSince: number | undefined;
+  #startFraction = 0;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  event(event: TrainEvent): void {
+    const output = this.#output;
+    switch (event.event) {
+      case 'dataset': {
+        output.endProgress();
+        const samples = `${integer(event.trainSamples)} training and ${integer(event.testSamples)} test pictures`;
+        output.line(`${pc.bold('data')}    ${event.name}, ${samples}: ${event.reason} (${event.source})`);
+        if (event.notice) output.notice(event.notice);
+        return;
+      }
+      case 'worker':
+        output.line(
+          event.state === 'ready'
+            ? `${pc.bold('worker')}  ${event.threads} threads, engine ${event.engine} on ${event.device}: ${event.reason}`
+            : `${pc.bold('worker')}  ${event.id} ${event.state}: ${event.reason}`,
+        );
+        return;
+      case 'model':
+        output.line(
+          `${pc.bold('model')}   ${event.name}, ${integer(event.numParameters)} parameters; ${event.optimizer}, ` +
+            `learning rate ${event.learningRate} (${event.schedule}), ${event.epochs} epochs of ${event.stepsPerEpoch} steps ` +
+            `of ${event.batchSize} in ${event.shards} shards, seed ${event.seed}`,
+        );
+        output.line();
+        output.line(pc.dim('epoch   train loss  accuracy   test loss  accuracy   samples/s   time'));
+        return;
+      case 'progress': {
+        const now = performance.now();
+        if (this.#trainingSince === undefined) {
+          this.#trainingSince = now;
+          this.#startFraction = event.fraction;
+        }
+        const done = event.fraction - this.#startFraction;
+        const left = done > 0 ? ((now - this.#trainingSince) / 1000 / done) * (1 - event.fraction) : undefined;
+        const what = event.phase === 'evaluate' ? 'evaluating' : `step ${event.step}/${event.stepsPerEpoch}`;
+        output.progress(
+          `${bar(event.fraction)} epoch ${event.epoch}/${event.epochs} ${what}  loss ${event.trainLoss.toFixed(4)}  ` +
+            `${integer(event.samplesPerSecond)} samples/s  ${left === undefined ? '' : `${duration(left)} left`}`,
+        );
+        return;
+      }
+      case 'step':
+        output.line(
+          pc.dim(`  step ${event.runStep}  loss ${event.loss.toFixed(4)}  learning rate ${event.learningRate.toPrecision(3)}`),
+        );
+        return;
+      case 'epoch':
+        output.line(epochLine(event));
+        return;
+      case 'done':
+        output.endProgress();
+        output.line();
+        output.line(
+          `${pc.green('done')}    test accuracy ${pc.bold(percent(event.testAccuracy))}, loss ${event.testLoss.toFixed(4)}, ` +
+            `after ${duration((performance.now() - this.#started) / 1000)}`,
+        );
+        output.line(`        saved in ${event.runDir}`);
+        output.line(`        weights sha256 ${event.weightsSha256}`);
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+}
+
+function epochLine(event: EpochEvent): string {
+  const epoch = `${event.epoch}/${event.epochs}`.padEnd(8);
+  const columns = [
+    event.trainLoss.toFixed(4).padStart(10),
+    percent(event.trainAccuracy).padStart(8),
+    event.testLoss.toFixed(4).padStart(10),
+    percent(event.testAccuracy).padStart(8),
+    integer(event.samplesPerSecond).padStart(10),
+    `${event.seconds.toFixed(1)} s`.padStart(7),
+  ];
+  return `${epoch}${columns.join('  ')}`;
+}

@@ -1,0 +1,2 @@
+/** The command line as a function. */
+export { main } from './main.ts';

@@ -1,0 +1,64 @@
+/** The command line: parses, runs a command, and turns what went wrong into a sentence and an exit code. */
+import { LockstepError } from '@lockstep/core';
+import { Command, CommanderError } from 'commander';
+import pc from 'picocolors';
+import { datasetCommand } from './commands/dataset.ts';
+import { evaluateCommand } from './commands/evaluate.ts';
+import { trainCommand } from './commands/train.ts';
+import { INTERRUPTED } from './signals.ts';
+
+const FAILED = 1;
+const WRONG_USAGE = 2;
+
+function createProgram(): Command {
+  const program = new Command('lockstep')
+    .description('Synchronous data-parallel training whose result does not depend on who computed it.')
+    .version('0.1.0')
+    .exitOverride()
+    .configureHelp({ sortSubcommands: false })
+    .configureOutput({ outputError: () => {} });
+  trainCommand(program);
+  evaluateCommand(program);
+  datasetCommand(program);
+  const inherit = (command: Command): void => {
+    for (const child of command.commands) inherit(child.copyInheritedSettings(command));
+  };
+  inherit(program);
+  return program;
+}
+
+/** Runs the command line. Sets the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await createProgram().parseAsync(argv);
+    process.exitCode = 0;
+  } catch (error) {
+    process.exitCode = report(error, argv.includes('--json'));
+  }
+  // What is still open (a signal handler, a timer) must not keep the command alive.
+  if (process.stdout.writableLength > 0) await new Promise((resolve) => process.stdout.write('', resolve));
+  process.exit();
+}
+
+/** Tells people, and with --json programs, what went wrong. Returns the exit code. */
+function report(error: unknown, json: boolean): number {
+  if (error instanceof CommanderError) return reportUsage(error, json);
+  const known = error instanceof LockstepError ? error : undefined;
+  const message = known?.message ?? (error instanceof Error ? (error.stack ?? error.message) : String(error));
+  const code = known?.code ?? 'internal';
+  const nextStep = known?.nextStep ?? 'This is a fault of Lockstep: please report it with the lines above.';
+  if (json) process.stdout.write(`${JSON.stringify({ event: 'error', code, message, nextStep })}\n`);
+  process.stderr.write(`${pc.red(code === 'interrupted' ? 'stopped' : 'error')}   ${message}\n        ${nextStep}\n`);
+  if (code === 'interrupted') return INTERRUPTED;
+  return code === 'usage' ? WRONG_USAGE : FAILED;
+}
+
+function reportUsage(error: CommanderError, json: boolean): number {
+  // Help and version are no errors.
+  if (error.exitCode === 0) return 0;
+  if (error.code === 'commander.help') return WRONG_USAGE;
+  const message = error.message.replace(/^error: /, '');
+  if (json) process.stdout.write(`${JSON.stringify({ event: 'error', code: 'usage', message, nextStep: 'See --help.' })}\n`);
+  process.stderr.write(`${pc.red('error')}   ${message}\n        See lockstep --help, or lockstep <command> --help.\n`);
+  return WRONG_USAGE;
+}

@@ -1,0 +1,55 @@
+/** Turns a zod schema into command-line flags: the schema is the one place where an option is defined. */
+import { LockstepError } from '@lockstep/core';
+import { type Command, Option } from 'commander';
+import { z } from 'zod';
+
+/** What is used of a property's JSON schema. */
+interface PropertySchema {
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly default?: unknown;
+  readonly description?: string;
+}
+
+const flagOf = (name: string): string => `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/** Adds a flag for every property of the schema. */
+export function addOptions(command: Command, schema: z.ZodObject): Command {
+  const { properties = {} } = z.toJSONSchema(schema, { io: 'input' }) as { properties?: Record<string, PropertySchema> };
+  for (const [name, property] of Object.entries(properties)) {
+    const placeholder = { boolean: '', integer: ' <n>', number: ' <x>' }[property.type ?? ''] ?? ` <${placeholderOf(name)}>`;
+    const option = new Option(`${flagOf(name)}${placeholder}`, property.description);
+    if (property.enum) option.choices(property.enum);
+    if (property.default !== undefined && property.default !== false) option.default(property.default);
+    if (property.type === 'integer' || property.type === 'number') option.argParser(parseNumber(flagOf(name)));
+    command.addOption(option);
+  }
+  return command;
+}
+
+const placeholderOf = (name: string): string => {
+  if (/dir$/i.test(name)) return 'folder';
+  if (name === 'out') return 'file';
+  return name === 'model' ? 'name|file' : 'name';
+};
+
+const parseNumber =
+  (flag: string) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || Number.isNaN(value)) {
+      throw new LockstepError('usage', `${flag} ${text}: not a number.`, 'See --help.');
+    }
+    return value;
+  };
+
+/** Checks what was typed. @throws LockstepError `usage` that names the flag and the value */
+export function checkOptions<Schema extends z.ZodObject>(schema: Schema, values: Record<string, unknown>): z.output<Schema> {
+  const parsed = schema.safeParse(values);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => {
+    const name = String(issue.path[0] ?? '');
+    return `${flagOf(name)} ${String(values[name])}: ${issue.message}`;
+  });
+  throw new LockstepError('usage', `${problems.join('; ')}.`, 'See --help.');
+}

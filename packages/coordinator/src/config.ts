@@ -1,0 +1,86 @@
+/** Every setting of a training run, once: the schema gives its type, its default, its check and its line of help. */
+import { LockstepError, optimizerDefaults, optimizerNames, scheduleNames } from '@lockstep/core';
+import { engineKinds, type Recipe } from '@lockstep/engine';
+import { z } from 'zod';
+
+const positive = z.int().positive();
+const rate = z.number().positive();
+
+/** Settings about where samples come from; shared by several commands. */
+export const dataOptions = {
+  dataset: z
+    .enum(['auto', 'fashion-mnist', 'synthetic'])
+    .default('auto')
+    .describe('which data; auto takes Fashion-MNIST, or the synthetic stand-in when it cannot be had'),
+  dataDir: z.string().min(1).optional().describe('folder with the four Fashion-MNIST files (.gz or plain)'),
+};
+
+/** Settings about who computes. */
+export const computeOptions = {
+  workers: positive.max(256).optional().describe('local worker threads (default: one per core)'),
+  engine: z.enum(['auto', ...engineKinds]).default('auto').describe('what computes gradients; auto takes the fastest that works'),
+  device: z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('what the engine must run on'),
+};
+
+export const trainOptions = z.strictObject({
+  model: z.string().min(1).default('mlp').describe('mlp, cnn, resnet, or the path of a Keras or tf.js model.json'),
+  ...dataOptions,
+  epochs: positive.optional().describe('passes over the training set'),
+  batchSize: positive.optional().describe('samples per step, over all shards'),
+  shards: positive.max(4096).default(8).describe('shards of the data, a power of two; part of the result, unlike workers'),
+  optimizer: z.enum(optimizerNames).optional().describe('update rule'),
+  learningRate: rate.optional().describe('peak learning rate'),
+  schedule: z.enum(scheduleNames).optional().describe('how the learning rate goes on from its peak'),
+  warmupSteps: z.int().nonnegative().optional().describe('steps over which the learning rate rises to its peak'),
+  momentum: z.number().min(0).lt(1).optional().describe('momentum of sgd (default 0.9, Nesterov)'),
+  weightDecay: z.number().nonnegative().optional().describe('decoupled weight decay on kernels'),
+  clipNorm: rate.optional().describe('upper bound for the norm of the gradient'),
+  labelSmoothing: z.number().min(0).lt(1).optional().describe('share of the target spread over all classes'),
+  seed: z.int().min(0).max(2 ** 32 - 1).default(0).describe('seed of everything random'),
+  ...computeOptions,
+  limitTrain: positive.optional().describe('train on the first N samples only'),
+  limitTest: positive.optional().describe('evaluate on the first N samples only'),
+  logEvery: z.int().nonnegative().default(0).describe('report every Nth step (0: none)'),
+  runDir: z.string().min(1).optional().describe('where to save the run (default: runs/<time>-<model>)'),
+});
+
+/** What a caller may say. */
+export type TrainOptions = z.input<typeof trainOptions>;
+
+/** Checked options, with the model's recipe where nothing was said. */
+export type TrainConfig = ReturnType<typeof resolveConfig>;
+
+/** Turns the first issues of a failed check into one sentence each. */
+function explain(error: z.ZodError): string {
+  return error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`).join('; ');
+}
+
+/** @throws LockstepError `usage` that names the option */
+export function checkOptions(options: TrainOptions): z.output<typeof trainOptions> {
+  const parsed = trainOptions.safeParse(options);
+  if (!parsed.success) {
+    throw new LockstepError('usage', `Invalid options: ${explain(parsed.error)}.`, 'See lockstep train --help.');
+  }
+  return parsed.data;
+}
+
+/** Fills in what the recipe decides. */
+export function resolveConfig(options: z.output<typeof trainOptions>, recipe: Recipe) {
+  const optimizer = options.optimizer ?? recipe.optimizer;
+  const defaults = optimizerDefaults[optimizer];
+  const sameOptimizer = optimizer === recipe.optimizer;
+  return {
+    ...options,
+    epochs: options.epochs ?? recipe.epochs,
+    batchSize: options.batchSize ?? recipe.batchSize,
+    learningRate: options.learningRate ?? recipe.learningRate,
+    schedule: options.schedule ?? recipe.schedule,
+    warmupSteps: options.warmupSteps ?? recipe.warmupSteps,
+    labelSmoothing: options.labelSmoothing ?? recipe.labelSmoothing,
+    optimizer: {
+      ...defaults,
+      momentum: options.momentum ?? defaults.momentum,
+      weightDecay: options.weightDecay ?? (sameOptimizer ? recipe.weightDecay : defaults.weightDecay),
+    },
+  };
+}

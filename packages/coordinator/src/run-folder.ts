@@ -1,0 +1,189 @@
+/**
+ * The folder in which a run is kept: `config.json` (all settings, resolved), `model.json` (topology), `metrics.jsonl`
+ * (every event), `weights.safetensors` (final weights) or `checkpoint.safetensors` (when interrupted).
+ */
+import { createHash } from 'node:crypto';
+import { appendFile, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { decodeSafetensors, encodeSafetensors, LockstepError, type NamedTensor, type ParameterLayout } from '@lockstep/core';
+import type { TrainEvent } from '@lockstep/protocol';
+import writeFileAtomic from 'write-file-atomic';
+
+/** Where runs are kept when nothing else is said. */
+export const RUNS_DIR = 'runs';
+
+const files = {
+  config: 'config.json',
+  model: 'model.json',
+  metrics: 'metrics.jsonl',
+  weights: 'weights.safetensors',
+  checkpoint: 'checkpoint.safetensors',
+} as const;
+
+/** SHA-256 of the flat parameter vector as little-endian float32, in hexadecimal. */
+export function weightsSha256(parameters: Float32Array): string {
+  // All processors that Node.js runs on keep float32 values in little-endian order.
+  return createHash('sha256').update(new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength)).digest('hex');
+}
+
+function named(layout: ParameterLayout, parameters: Float32Array): NamedTensor[] {
+  return layout.parameters.map((parameter) => ({
+    name: parameter.name,
+    shape: parameter.shape,
+    values: layout.view(parameters, parameter),
+  }));
+}
+
+const unwritable = (path: string, error: unknown): LockstepError =>
+  new LockstepError(
+    'output-unwritable',
+    `Cannot write ${path}: ${(error as Error).message}.`,
+    'Choose another folder with --run-dir, or free space.',
+    { cause: error },
+  );
+
+export class RunFolder {
+  readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /**
+   * Makes the folder.
+   * @param path as the user said, or undefined for `runs/<time>-<model>`
+   * @throws LockstepError `output-unwritable`; `usage` when the folder holds a run already
+   */
+  static async create(path: string | undefined, modelName: string, now: Date): Promise<RunFolder> {
+    const time = now.toISOString().slice(0, 19).replaceAll(':', '-');
+    const wanted = path ?? join(RUNS_DIR, `${time}-${modelName.replaceAll(/[^\w.-]+/g, '_')}`);
+    try {
+      if (path === undefined) {
+        await mkdir(RUNS_DIR, { recursive: true });
+        return new RunFolder(await makeUnique(wanted));
+      }
+      await mkdir(path, { recursive: true });
+      if ((await readdir(path)).includes(files.config)) {
+        throw new LockstepError('usage', `--run-dir ${path} holds a run already.`, 'Name a new folder, or remove that one.');
+      }
+      return new RunFolder(path);
+    } catch (error) {
+      throw error instanceof LockstepError ? error : unwritable(wanted, error);
+    }
+  }
+
+  async #write(name: string, content: string | Uint8Array): Promise<void> {
+    const path = join(this.path, name);
+    try {
+      await writeFileAtomic(path, content as string | Buffer);
+    } catch (error) {
+      throw unwritable(path, error);
+    }
+  }
+
+  async writeConfig(config: unknown): Promise<void> {
+    await this.#write(files.config, `${JSON.stringify(config, undefined, 2)}\n`);
+  }
+
+  /** A tf.js layers model without weights. */
+  async writeModel(modelTopology: unknown): Promise<void> {
+    const model = { format: 'layers-model', generatedBy: 'lockstep', modelTopology, weightsManifest: [] };
+    await this.#write(files.model, `${JSON.stringify(model, undefined, 2)}\n`);
+  }
+
+  async appendEvent(event: TrainEvent): Promise<void> {
+    const path = join(this.path, files.metrics);
+    try {
+      await appendFile(path, `${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
+    } catch (error) {
+      throw unwritable(path, error);
+    }
+  }
+
+  async writeWeights(layout: ParameterLayout, parameters: Float32Array, metadata: Record<string, string>): Promise<void> {
+    await this.#write(files.weights, encodeSafetensors({ tensors: named(layout, parameters), metadata }));
+  }
+
+  /** Weights, optimizer state and position of an unfinished run. */
+  async writeCheckpoint(
+    layout: ParameterLayout,
+    parameters: Float32Array,
+    optimizer: readonly Float32Array[],
+    metadata: Record<string, string>,
+  ): Promise<void> {
+    const state = optimizer.map((values, i) => ({ name: `optimizer/${i}`, shape: [values.length], values }));
+    const tensors = [...named(layout, parameters), ...state];
+    await this.#write(files.checkpoint, encodeSafetensors({ tensors, metadata }));
+  }
+}
+
+/** Appends a number when another run started in the same second. */
+async function makeUnique(path: string): Promise<string> {
+  for (let i = 1; ; i++) {
+    const candidate = i === 1 ? path : `${path}-${i}`;
+    try {
+      await mkdir(candidate);
+      return candidate;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+}
+
+/** A finished run, as read back. */
+export interface SavedRun {
+  readonly path: string;
+  readonly modelTopology: unknown;
+  /** By name. */
+  readonly tensors: ReadonlyMap<string, NamedTensor>;
+}
+
+/** The newest run in `runs/` that has weights. @throws LockstepError `run-not-found` */
+async function latestRun(): Promise<string> {
+  const names = await readdir(RUNS_DIR).catch(() => []);
+  const dated = await Promise.all(
+    names.map(async (name) => {
+      const path = join(RUNS_DIR, name);
+      const info = await stat(join(path, files.weights)).catch(() => undefined);
+      return { path, time: info?.mtimeMs };
+    }),
+  );
+  const latest = dated.filter(({ time }) => time !== undefined).sort((a, b) => b.time! - a.time!)[0];
+  if (latest) return latest.path;
+  throw new LockstepError(
+    'run-not-found',
+    `There is no finished run in ${resolve(RUNS_DIR)}.`,
+    'Train one with lockstep train, or give the folder of a run.',
+  );
+}
+
+/**
+ * Reads a finished run.
+ * @param path its folder, or `latest`
+ * @throws LockstepError `run-not-found`, `run-invalid`
+ */
+export async function readRun(path: string): Promise<SavedRun> {
+  const folder = path === 'latest' ? await latestRun() : path;
+  const read = async (name: string): Promise<Buffer> => {
+    try {
+      return await readFile(join(folder, name));
+    } catch (error) {
+      throw new LockstepError(
+        'run-not-found',
+        `${folder} is not the folder of a finished run: ${name} cannot be read (${(error as NodeJS.ErrnoException).code}).`,
+        'Give the folder that lockstep train named at its end, or "latest".',
+        { cause: error },
+      );
+    }
+  };
+  const model = (await read(files.model)).toString('utf8');
+  const { tensors } = decodeSafetensors(await read(files.weights), join(folder, files.weights));
+  try {
+    const { modelTopology } = JSON.parse(model) as { modelTopology: unknown };
+    return { path: folder, modelTopology, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
+  } catch (error) {
+    throw new LockstepError('run-invalid', `${join(folder, files.model)} is not JSON.`, 'Restore the file, or train again.', {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,21 @@
+/** The algorithm of Lockstep with no I/O and no clock. */
+export { type ErrorCode, invariant, LockstepError } from './errors.ts';
+export { glorotUniform, type Initializer, initializeParameters, ones, zeros } from './initializers.ts';
+export { type KernelFunctions, loadKernels, Region } from './kernels.ts';
+export { type Parameter, ParameterLayout, type ParameterSpec } from './layout.ts';
+export {
+  numOptimizerSlots,
+  type OptimizerConfig,
+  type OptimizerName,
+  optimizerDefaults,
+  optimizerNames,
+  type StatePointers,
+  type UpdateScalars,
+  updateSlice,
+} from './optimizers.ts';
+export { purposes, RandomStream } from './random.ts';
+export { BLOCK_LENGTH, reduceBlocks } from './reduction.ts';
+export { decodeSafetensors, encodeSafetensors, type NamedTensor, type TensorFile } from './safetensors.ts';
+export { learningRateAt, type Schedule, type ScheduleName, scheduleNames } from './schedules.ts';
+export { type Range, ShardPlan } from './shards.ts';
+export { type Addition, coveringNodes, type Operand, planReduction, type Reduction, ROOT, shardsUnder } from './tree.ts';

@@ -1,0 +1,80 @@
+/** Loads the SIMD loops of `kernels/kernels.ts` over a memory, private to a thread or shared between threads. */
+import { privateMemoryKernels, sharedMemoryKernels } from './generated/kernels.ts';
+import { invariant } from './errors.ts';
+
+const PAGE_BYTES = 65_536;
+const MAX_PAGES = 65_536;
+const ALIGNMENT_BYTES = 64;
+
+/** The exported loops. Pointers are byte offsets into the memory, lengths count float32 values. */
+export interface KernelFunctions {
+  add(into: number, left: number, right: number, length: number): void;
+  copy(into: number, from: number, length: number): void;
+  sumSquares(values: number, length: number): number;
+  adam(
+    toWeights: number,
+    toFirstMoment: number,
+    toSecondMoment: number,
+    weights: number,
+    firstMoment: number,
+    secondMoment: number,
+    gradient: number,
+    length: number,
+    scale: number,
+    rate: number,
+    oneMinusBeta1: number,
+    oneMinusBeta2: number,
+    epsilon: number,
+    keep: number,
+  ): void;
+  sgd(
+    toWeights: number,
+    toVelocity: number,
+    weights: number,
+    velocity: number,
+    gradient: number,
+    length: number,
+    scale: number,
+    rate: number,
+    momentum: number,
+    nesterov: number,
+    keep: number,
+  ): void;
+  average(toStatistic: number, statistic: number, sums: number, length: number, scale: number, oneMinusMomentum: number): void;
+}
+
+function decode(base64: string): Uint8Array<ArrayBuffer> {
+  const text = atob(base64);
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+/** Instantiates the loops over `memory`; a shared memory gets the build that may touch it. */
+export function loadKernels(memory: WebAssembly.Memory): KernelFunctions {
+  const shared = !(memory.buffer instanceof ArrayBuffer);
+  const module = new WebAssembly.Module(decode(shared ? sharedMemoryKernels : privateMemoryKernels));
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelFunctions;
+}
+
+/** Hands out places in a memory that is allocated once: 64-byte aligned, never freed one by one. */
+export class Region {
+  #end = ALIGNMENT_BYTES;
+
+  /** Reserves room for `length` float32 values and returns its byte offset. */
+  floats(length: number): number {
+    return this.bytes(length * 4);
+  }
+
+  /** Reserves `length` bytes and returns their offset. */
+  bytes(length: number): number {
+    const at = this.#end;
+    this.#end = Math.ceil((at + length) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    return at;
+  }
+
+  /** Allocates the memory for all that was reserved. */
+  allocate(sharing: 'private' | 'shared'): WebAssembly.Memory {
+    const pages = Math.ceil(this.#end / PAGE_BYTES);
+    invariant(pages <= MAX_PAGES, `${(this.#end / 2 ** 30).toFixed(1)} GiB fit into one WebAssembly memory of 4 GiB`);
+    return new WebAssembly.Memory({ initial: pages, maximum: MAX_PAGES, shared: sharing === 'shared' });
+  }
+}

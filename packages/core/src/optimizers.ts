@@ -1,0 +1,115 @@
+/** Optimizers in the Keras formulation, applied to any slice of the flat parameter vector by the SIMD loops. */
+import type { KernelFunctions } from './kernels.ts';
+import type { ParameterLayout } from './layout.ts';
+
+export const optimizerNames = ['sgd', 'adam', 'adamw'] as const;
+export type OptimizerName = (typeof optimizerNames)[number];
+
+export interface OptimizerConfig {
+  readonly name: OptimizerName;
+  readonly momentum: number;
+  readonly nesterov: boolean;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled weight decay (Loshchilov and Hutter, 2019) on kernels, multiplied by the learning rate. */
+  readonly weightDecay: number;
+}
+
+/** Keras' defaults, but for AdamW's decay, which is the one of its paper's code and of PyTorch. */
+export const optimizerDefaults: { readonly [name in OptimizerName]: OptimizerConfig } = {
+  sgd: { name: 'sgd', momentum: 0.9, nesterov: true, beta1: 0, beta2: 0, epsilon: 0, weightDecay: 0 },
+  adam: { name: 'adam', momentum: 0, nesterov: false, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 0 },
+  adamw: { name: 'adamw', momentum: 0, nesterov: false, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 0.01 },
+};
+
+/** Vectors of optimizer state, each as long as the weights: Adam's two moments, or one velocity. */
+export function numOptimizerSlots(name: OptimizerName): 1 | 2 {
+  return name === 'sgd' ? 1 : 2;
+}
+
+/** What one update needs beside the vectors. */
+export interface UpdateScalars {
+  /** Updates made before this one. */
+  readonly step: number;
+  readonly learningRate: number;
+  /** Factor from gradient sum to gradient: 1 / samples, times the clipping factor. */
+  readonly gradientScale: number;
+  /** Factor from statistic sum to mean: 1 / samples. */
+  readonly statisticScale: number;
+}
+
+/** Byte offsets of the whole vectors that one update step reads, or that it writes. */
+export interface StatePointers {
+  readonly parameters: number;
+  /** {@link numOptimizerSlots} vectors of `numWeights` values. */
+  readonly slots: readonly number[];
+}
+
+/**
+ * Computes elements [start, start + length) of the next state from the current one. The two must not overlap: then the
+ * call can be repeated without harm.
+ * @param sums byte offset of the sum vector's element `start`
+ */
+export function updateSlice(
+  kernels: KernelFunctions,
+  layout: ParameterLayout,
+  config: OptimizerConfig,
+  scalars: UpdateScalars,
+  current: StatePointers,
+  next: StatePointers,
+  sums: number,
+  start: number,
+  length: number,
+): void {
+  const { gradientScale, statisticScale, learningRate, step } = scalars;
+  const adamRate =
+    config.name === 'sgd'
+      ? 0
+      : (learningRate * Math.sqrt(1 - config.beta2 ** (step + 1))) / (1 - config.beta1 ** (step + 1));
+  for (const parameter of layout.parameters) {
+    const from = Math.max(start, parameter.offset);
+    const count = Math.min(start + length, parameter.offset + parameter.size) - from;
+    if (count <= 0) continue;
+    const at = (vector: number | undefined): number => vector! + from * 4;
+    const sum = sums + (from - start) * 4;
+    if (parameter.kind === 'statistic') {
+      const rate = 1 - (parameter.momentum ?? 0);
+      kernels.average(at(next.parameters), at(current.parameters), sum, count, statisticScale, rate);
+      continue;
+    }
+    const keep = parameter.decays ? 1 - learningRate * config.weightDecay : 1;
+    if (config.name === 'sgd') {
+      kernels.sgd(
+        at(next.parameters),
+        at(next.slots[0]),
+        at(current.parameters),
+        at(current.slots[0]),
+        sum,
+        count,
+        gradientScale,
+        learningRate,
+        config.momentum,
+        config.nesterov ? 1 : 0,
+        keep,
+      );
+    } else {
+      kernels.adam(
+        at(next.parameters),
+        at(next.slots[0]),
+        at(next.slots[1]),
+        at(current.parameters),
+        at(current.slots[0]),
+        at(current.slots[1]),
+        sum,
+        count,
+        gradientScale,
+        adamRate,
+        1 - config.beta1,
+        1 - config.beta2,
+        config.epsilon,
+        keep,
+      );
+    }
+  }
+}

@@ -1,0 +1,17 @@
+/** Fashion-MNIST and its synthetic stand-in, as arrays that threads share. */
+export { type ContactSheetOptions, contactSheet, writeContactSheet } from './contact-sheet.ts';
+export { classCounts, type ImageDataset, type Split } from './dataset.ts';
+export type { DownloadProgress } from './download.ts';
+export { CLASS_NAMES, IMAGE_SHAPE, PUBLIC_MIRRORS } from './fashion-mnist.ts';
+export { type LoadOptions, loadDataset } from './load.ts';
+export {
+  type FetchedFile,
+  type FetchOptions,
+  type FetchResult,
+  fetchDataset,
+  type VerifiedFile,
+  type VerifyOptions,
+  type VerifyResult,
+  verifyDataset,
+} from './manage.ts';
+export { DEFAULT_SYNTHETIC, type SyntheticOptions, syntheticDataset } from './synthetic.ts';

@@ -1,0 +1,15 @@
+/** Gradients: models, topologies and the engines that compute them. */
+export {
+  type Engine,
+  type EngineConfig,
+  type EngineKind,
+  engineKinds,
+  type Evaluation,
+  type MicroBatch,
+  type RandomKey,
+  type Samples,
+} from './engine.ts';
+export { chooseEngine, createEngine, type EngineChoice } from './select.ts';
+export type { Network } from './topology/network.ts';
+export { parseTopology } from './topology/parse.ts';
+export { defaultRecipe, type Recipe, type ZooModel, type ZooName, zoo, zooNames } from './zoo/recipes.ts';

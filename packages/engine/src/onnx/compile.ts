@@ -1,0 +1,231 @@
+/**
+ * Compiles a network into ONNX graphs: one that computes loss and all gradients of a micro-batch, and one for inference.
+ * Pictures come in as uint8 and are scaled to 0..1 inside the graph.
+ */
+import { invariant, type Parameter } from '@lockstep/core';
+import type { EngineConfig } from '../engine.ts';
+import { type Network, numElements, type Shape } from '../topology/network.ts';
+import { GraphBuilder, type Value } from './graph.ts';
+import { applyLayer, type RuleContext, type RuleResult } from './layers.ts';
+import { dataTypes, encodeModel } from './proto.ts';
+import { reluAfterPool } from './reorder.ts';
+
+/** Names of the graphs' inputs and outputs that are not parameters. */
+export const names = {
+  images: (batch: number): string => `images_${batch}`,
+  labels: (batch: number): string => `labels_${batch}`,
+  /** Number of samples as a float: the weight of the batch statistics. */
+  count: (batch: number): string => `count_${batch}`,
+  mask: (index: number, batch: number): string => `mask_${index}_${batch}`,
+  lossSum: 'loss_sum',
+  numCorrect: 'num_correct',
+  probabilities: 'probabilities',
+  gradient: (parameter: string): string => `d:${parameter}`,
+} as const;
+
+/** A tensor of the graph that stands for a parameter, or for its gradient or statistic. */
+export interface ParameterBinding {
+  readonly name: string;
+  readonly parameter: Parameter;
+  readonly dims: readonly number[];
+}
+
+export interface CompiledGraph {
+  readonly bytes: Uint8Array;
+  readonly parameters: readonly ParameterBinding[];
+  /** Gradients and statistics; empty for inference. */
+  readonly produced: readonly ParameterBinding[];
+  /** Dropout masks that must be fed for each micro-batch. */
+  readonly masks: readonly { readonly index: number; readonly rate: number; readonly shape: Shape }[];
+  /** Whether the numbers of samples must be fed. */
+  readonly countsFed: boolean;
+}
+
+class Compilation implements RuleContext {
+  readonly g = new GraphBuilder();
+  readonly training: boolean;
+  readonly layout: Network['layout'];
+  readonly #network: Network;
+  readonly #byName: ReadonlyMap<string, Parameter>;
+  readonly #parameters = new Map<string, ParameterBinding>();
+  /** Per parameter its gradient or statistic in each micro-batch so far. */
+  readonly #produced = new Map<string, { readonly values: Value[]; readonly dims: readonly number[] }>();
+  readonly #losses: Value[] = [];
+  readonly #correct: Value[] = [];
+  #countsFed = false;
+  /** Micro-batch that is being compiled. */
+  #batch = 0;
+
+  constructor(network: Network, training: boolean) {
+    this.#network = { ...network, nodes: reluAfterPool(network.nodes) };
+    this.training = training;
+    this.layout = network.layout;
+    this.#byName = new Map(network.layout.parameters.map((parameter) => [parameter.name, parameter]));
+  }
+
+  #named(name: string, dims: readonly number[]): Parameter {
+    const parameter = this.#byName.get(name);
+    invariant(parameter && numElements(dims) === parameter.size, `${name} is a parameter of ${numElements(dims)} elements`);
+    return parameter;
+  }
+
+  parameter(name: string, dims: readonly number[]): Value {
+    if (!this.#parameters.has(name)) {
+      this.#parameters.set(name, { name, parameter: this.#named(name, dims), dims });
+      this.g.input(name, 'float32', dims);
+    }
+    return name;
+  }
+
+  produce(name: string, value: Value, dims: readonly number[]): void {
+    const entry = this.#produced.get(name) ?? { values: [], dims };
+    this.#produced.set(name, entry);
+    if (this.#named(name, dims).kind === 'statistic') {
+      const count = names.count(this.#batch);
+      if (!this.g.hasInput(count)) this.g.input(count, 'float32', [1]);
+      this.#countsFed = true;
+      entry.values.push(this.g.op('Mul', [value, count]));
+    } else {
+      entry.values.push(value);
+    }
+  }
+
+  dropoutMask(index: number, shape: Shape): Value {
+    return this.g.input(names.mask(index, this.#batch), 'uint8', [this.#dimension, ...shape]);
+  }
+
+  shapeOf(id: string): Shape {
+    return this.#network.nodes.find((node) => node.id === id)!.shape;
+  }
+
+  /** Symbolic number of samples. */
+  get #dimension(): string {
+    return `N${this.#batch}`;
+  }
+
+  /** The forward pass. Returns the value and rule of each node. */
+  #forward(): { values: Map<string, Value>; results: Map<string, RuleResult> } {
+    const { g } = this;
+    const { inputShape } = this.#network;
+    // Scaled as rows, not as pictures: with one channel a scalar would be broadcast pixel by pixel.
+    const rows = g.input(names.images(this.#batch), 'uint8', [this.#dimension, numElements(inputShape)]);
+    const scaled = g.reshape(g.op('Mul', [g.op('Cast', [rows], { to: dataTypes.float32 }), g.scalar(1 / 255)]), [-1, ...inputShape]);
+    const values = new Map<string, Value>();
+    const results = new Map<string, RuleResult>();
+    for (const node of this.#network.nodes) {
+      if (node.kind === 'input') {
+        values.set(node.id, scaled);
+        continue;
+      }
+      const inputs = node.inputs.map((input) => values.get(input)!);
+      const result = applyLayer(this, node, inputs);
+      values.set(node.id, result.output);
+      results.set(node.id, result);
+    }
+    return { values, results };
+  }
+
+  /**
+   * Softmax cross-entropy and the number of correct predictions.
+   * @returns the gradient of the loss sum with respect to the logits
+   */
+  #loss(logits: Value, labelSmoothing: number): Value {
+    const { g } = this;
+    const { numClasses } = this.#network;
+    const labels = g.op('Cast', [g.input(names.labels(this.#batch), 'uint8', [this.#dimension])], { to: dataTypes.int64 });
+    const classes = g.integers(Array.from({ length: numClasses }, (_, i) => i), [1, numClasses]);
+    const hits = g.op('Cast', [g.op('Equal', [g.reshape(labels, [-1, 1]), classes])], { to: dataTypes.float32 });
+    const target =
+      labelSmoothing === 0
+        ? hits
+        : g.op('Add', [g.op('Mul', [hits, g.scalar(1 - labelSmoothing)]), g.scalar(labelSmoothing / numClasses)]);
+    const logProbabilities = g.op('LogSoftmax', [logits], { axis: -1 });
+    const lossSum = g.op('Neg', [g.reduce('ReduceSum', g.op('Mul', [target, logProbabilities]), [0, 1], false)]);
+    this.#losses.push(g.reshape(lossSum, [1]));
+    const predicted = g.op('ArgMax', [logits], { axis: -1, keepdims: 0 });
+    const correct = g.op('Cast', [g.op('Equal', [predicted, labels])], { to: dataTypes.float32 });
+    this.#correct.push(g.reduce('ReduceSum', correct, [0], true));
+    return g.op('Sub', [g.op('Exp', [logProbabilities]), target]);
+  }
+
+  /** The backward pass: walks the nodes in reverse and adds up what flows into each. */
+  #backward(logitsGradient: Value, results: ReadonlyMap<string, RuleResult>): void {
+    const needsGradient = new Set<string>();
+    for (const node of this.#network.nodes) {
+      const trainable = 'kernel' in node || (node.kind === 'batchNorm' && (node.gamma ?? node.beta) !== undefined);
+      if (trainable || node.inputs.some((input) => needsGradient.has(input))) needsGradient.add(node.id);
+    }
+    const flowing = new Map<string, Value[]>([[this.#network.logits, [logitsGradient]]]);
+    for (const node of [...this.#network.nodes].reverse()) {
+      const contributions = flowing.get(node.id);
+      const result = results.get(node.id);
+      if (!contributions || !result) continue;
+      const wanted = node.inputs.map((input) => needsGradient.has(input));
+      const gradients = result.backward(this.g.sum(contributions), wanted);
+      node.inputs.forEach((input, i) => {
+        const gradient = gradients[i];
+        if (gradient !== undefined && wanted[i]) flowing.set(input, [...(flowing.get(input) ?? []), gradient]);
+      });
+    }
+  }
+
+  /** Adds one micro-batch: forward, loss and, in training, backward. Returns its logits. */
+  add(batch: number, labelSmoothing: number): Value {
+    this.#batch = batch;
+    const { values, results } = this.#forward();
+    const logits = values.get(this.#network.logits)!;
+    const gradient = this.#loss(logits, labelSmoothing);
+    if (this.training) this.#backward(gradient, results);
+    return logits;
+  }
+
+  /** Sum along the reduction tree: neighbours first. */
+  #treeSum(values: readonly Value[]): Value {
+    if (values.length === 1) return values[0]!;
+    const half = values.length / 2;
+    return this.g.op('Add', [this.#treeSum(values.slice(0, half)), this.#treeSum(values.slice(half))]);
+  }
+
+  finish(): CompiledGraph {
+    const { g } = this;
+    const produced = [...this.#produced].map(([name, { values, dims }]): ParameterBinding => {
+      g.output(names.gradient(name), this.#treeSum(values), 'float32', dims);
+      return { name: names.gradient(name), parameter: this.#byName.get(name)!, dims };
+    });
+    g.output(names.lossSum, this.#treeSum(this.#losses), 'float32', [1]);
+    g.output(names.numCorrect, this.#treeSum(this.#correct), 'float32', [1]);
+    return {
+      bytes: encodeModel(g.finish(this.#network.name)),
+      parameters: [...this.#parameters.values()],
+      produced,
+      masks: this.training ? this.#dropoutMasks() : [],
+      countsFed: this.#countsFed,
+    };
+  }
+
+  #dropoutMasks(): CompiledGraph['masks'] {
+    return this.#network.nodes.flatMap((node) =>
+      node.kind === 'dropout' && node.rate > 0 ? [{ index: node.index, rate: node.rate, shape: node.shape }] : [],
+    );
+  }
+}
+
+/**
+ * Forward, loss and backward in training mode over a group of micro-batches, each by itself, with their results added up
+ * along the reduction tree; outputs the loss sum, the number correct, gradients and statistics times count.
+ * @param numBatches a power of two
+ */
+export function compileTraining({ network, labelSmoothing }: EngineConfig, numBatches: number): CompiledGraph {
+  const compilation = new Compilation(network, true);
+  for (let batch = 0; batch < numBatches; batch++) compilation.add(batch, labelSmoothing);
+  return compilation.finish();
+}
+
+/** Forward in inference mode; outputs the loss sum, the number correct and [N, classes] probabilities. */
+export function compileInference(network: Network): CompiledGraph {
+  const compilation = new Compilation(network, false);
+  const logits = compilation.add(0, 0);
+  const probabilities = compilation.g.op('Softmax', [logits], { axis: -1 });
+  compilation.g.output(names.probabilities, probabilities, 'float32', ['N0', network.numClasses]);
+  return compilation.finish();
+}

@@ -1,0 +1,186 @@
+/** The default engine: ONNX training graphs run by ONNX Runtime on one CPU thread. */
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import * as ort from 'onnxruntime-node';
+import { fillDropoutMask } from '../dropout.ts';
+import type { Engine, EngineConfig, Evaluation, MicroBatch, RandomKey, Samples } from '../engine.ts';
+import { type CompiledGraph, compileInference, compileTraining, names, type ParameterBinding } from './compile.ts';
+import { type Network, numElements } from '../topology/network.ts';
+
+/** One thread per engine: a pool of engines uses the cores, and one thread always adds in the same order. */
+const sessionOptions: InferenceSession.SessionOptions = {
+  executionProviders: ['cpu'],
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  executionMode: 'sequential',
+  graphOptimizationLevel: 'all',
+  enableCpuMemArena: true,
+  enableMemPattern: true,
+};
+
+type Tensors = Record<string, Tensor>;
+
+/** Tensors that are windows into one flat vector, so that ONNX Runtime reads and writes there without a copy. */
+function bind(bindings: readonly ParameterBinding[], flat: Float32Array): Tensors {
+  return Object.fromEntries(
+    bindings.map(({ name, parameter: { offset, size }, dims }) => [
+      name,
+      new ort.Tensor('float32', flat.subarray(offset, offset + size), dims),
+    ]),
+  );
+}
+
+/** A compiled training graph for groups of one size, opened. */
+interface TrainingSession {
+  readonly graph: CompiledGraph;
+  readonly session: InferenceSession;
+  readonly parameters: Tensors;
+  /** Output tensors per sum vector. */
+  readonly fetches: WeakMap<Float32Array, Tensors>;
+}
+
+/** Micro-batches per graph where grouping pays. */
+const GROUP = 8;
+
+/**
+ * Grouping pays when a run takes little longer than what ONNX Runtime's binding spends on it: for each output it also
+ * makes an array of its own, which is copied and collected again. That is so for dense layers, which do few
+ * multiplications per parameter; a convolution does hundreds.
+ */
+function groupSize(network: Network): number {
+  return network.nodes.some(({ kind }) => kind === 'conv2d' || kind === 'depthwiseConv2d') ? 1 : GROUP;
+}
+
+class OnnxEngine implements Engine {
+  readonly kind = 'onnx';
+  readonly device = 'cpu';
+  readonly maxGroup: number;
+  readonly #config: EngineConfig;
+  readonly #inferenceSession: InferenceSession;
+  readonly #inferenceParameters: Tensors;
+  /** The parameters that all sessions read. */
+  readonly #flat: Float32Array;
+  readonly #scalars = { loss: new Float32Array(1), correct: new Float32Array(1) };
+  readonly #sessions = new Map<number, Promise<TrainingSession>>();
+  readonly #masks = new Map<string, Uint8Array>();
+
+  constructor(config: EngineConfig, inference: CompiledGraph, inferenceSession: InferenceSession) {
+    this.maxGroup = groupSize(config.network);
+    this.#config = config;
+    this.#flat = new Float32Array(config.network.layout.numParameters);
+    this.#inferenceSession = inferenceSession;
+    this.#inferenceParameters = bind(inference.parameters, this.#flat);
+  }
+
+  setParameters(flat: Float32Array): void {
+    this.#flat.set(flat.length === this.#flat.length ? flat : flat.subarray(0, this.#flat.length));
+  }
+
+  async gradient(batches: readonly MicroBatch[], sums: Float32Array): Promise<void> {
+    const { layout } = this.#config.network;
+    const counts = batches.map(({ samples }) => samples.count);
+    if (counts.includes(0)) {
+      await this.#gradientOfSome(batches, sums);
+      return;
+    }
+    const { graph, session, parameters, fetches } = await this.#session(batches.length);
+    let outputs = fetches.get(sums);
+    if (!outputs) {
+      outputs = {
+        ...bind(graph.produced, sums),
+        [names.lossSum]: new ort.Tensor('float32', this.#scalars.loss, [1]),
+        [names.numCorrect]: new ort.Tensor('float32', this.#scalars.correct, [1]),
+      };
+      fetches.set(sums, outputs);
+    }
+    const feeds: Tensors = { ...parameters };
+    batches.forEach(({ samples, key }, i) => {
+      this.#feedSamples(feeds, samples, i);
+      this.#feedMasks(feeds, graph, samples.count, key, i);
+      if (graph.countsFed) feeds[names.count(i)] = new ort.Tensor('float32', Float32Array.of(samples.count), [1]);
+    });
+    await session.run(feeds, outputs);
+    sums[layout.lossIndex] = this.#scalars.loss[0]!;
+    sums[layout.correctIndex] = this.#scalars.correct[0]!;
+    sums[layout.countIndex] = counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Some micro-batches are empty, as at the end of an epoch: their sums are zero, so only halves with samples count. */
+  async #gradientOfSome(batches: readonly MicroBatch[], sums: Float32Array): Promise<void> {
+    if (batches.length === 1) {
+      sums.fill(0);
+      return;
+    }
+    const half = batches.length / 2;
+    await this.gradient(batches.slice(0, half), sums);
+    const right = new Float32Array(sums.length);
+    await this.gradient(batches.slice(half), right);
+    for (let i = 0; i < sums.length; i++) sums[i] = sums[i]! + right[i]!;
+  }
+
+  async evaluate(samples: Samples): Promise<Evaluation> {
+    if (samples.count === 0) return { lossSum: 0, numCorrect: 0 };
+    const outputs = await this.#infer(samples, [names.lossSum, names.numCorrect]);
+    const scalar = (name: string): number => (outputs[name]!.data as Float32Array)[0]!;
+    return { lossSum: scalar(names.lossSum), numCorrect: scalar(names.numCorrect) };
+  }
+
+  async predict(samples: Samples, probabilities: Float32Array): Promise<void> {
+    if (samples.count === 0) return;
+    const outputs = await this.#infer(samples, [names.probabilities]);
+    probabilities.set(outputs[names.probabilities]!.data as Float32Array);
+  }
+
+  async dispose(): Promise<void> {
+    for (const opened of this.#sessions.values()) await (await opened).session.release();
+    await this.#inferenceSession.release();
+  }
+
+  #infer(samples: Samples, outputs: readonly string[]): Promise<InferenceSession.OnnxValueMapType> {
+    const feeds: Tensors = { ...this.#inferenceParameters };
+    this.#feedSamples(feeds, samples, 0);
+    return this.#inferenceSession.run(feeds, outputs);
+  }
+
+  /** The session for groups of one size, opened when it is first needed. */
+  #session(numBatches: number): Promise<TrainingSession> {
+    let opened = this.#sessions.get(numBatches);
+    if (!opened) {
+      const graph = compileTraining(this.#config, numBatches);
+      opened = ort.InferenceSession.create(graph.bytes, sessionOptions).then((session) => ({
+        graph,
+        session,
+        parameters: bind(graph.parameters, this.#flat),
+        fetches: new WeakMap(),
+      }));
+      this.#sessions.set(numBatches, opened);
+    }
+    return opened;
+  }
+
+  #feedSamples(feeds: Tensors, { count, images, labels }: Samples, batch: number): void {
+    const size = numElements(this.#config.network.inputShape);
+    feeds[names.images(batch)] = new ort.Tensor('uint8', images.subarray(0, count * size), [count, size]);
+    feeds[names.labels(batch)] = new ort.Tensor('uint8', labels.subarray(0, count), [count]);
+  }
+
+  #feedMasks(feeds: Tensors, graph: CompiledGraph, count: number, key: RandomKey, batch: number): void {
+    for (const { index, rate, shape } of graph.masks) {
+      const name = names.mask(index, batch);
+      const size = count * numElements(shape);
+      let mask = this.#masks.get(name);
+      if (!mask || mask.length < size) {
+        mask = new Uint8Array(size);
+        this.#masks.set(name, mask);
+      }
+      const used = mask.subarray(0, size);
+      fillDropoutMask(rate, key, index, used);
+      feeds[name] = new ort.Tensor('uint8', used, [count, ...shape]);
+    }
+  }
+}
+
+/** Opens the engine. Never call `gradient` on a thread that must stay responsive: ONNX Runtime computes on the caller's. */
+export async function createOnnxEngine(config: EngineConfig): Promise<Engine> {
+  const inference = compileInference(config.network);
+  return new OnnxEngine(config, inference, await ort.InferenceSession.create(inference.bytes, sessionOptions));
+}

@@ -1,0 +1,326 @@
+/**
+ * One rule per kind of layer: the operators of its forward pass and, next to them, of its gradient.
+ * A gradient is always of the loss summed over the micro-batch.
+ */
+import { invariant, type ParameterLayout } from '@lockstep/core';
+import type { LayerNode, LayerOperation, Shape } from '../topology/network.ts';
+import { activations } from './activations.ts';
+import type { GraphBuilder, Value } from './graph.ts';
+import { fold, pad, transposedConvolution, unfold, unfoldPlanes, windowCounts, windowSlices } from './windows.ts';
+
+/** What a rule may use beside its layer's inputs. */
+export interface RuleContext {
+  readonly g: GraphBuilder;
+  readonly training: boolean;
+  readonly layout: ParameterLayout;
+  /** Input value of a parameter, as a tensor of the given dimensions (as many elements as the parameter has). */
+  parameter(name: string, dims: readonly number[]): Value;
+  /** Records the gradient of a parameter, or a statistic of the micro-batch, of as many elements as the parameter. */
+  produce(name: string, value: Value, dims: readonly number[]): void;
+  /** [N, …shape] uint8 mask of a dropout layer. */
+  dropoutMask(index: number, shape: Shape): Value;
+  shapeOf(id: string): Shape;
+}
+
+export interface RuleResult {
+  readonly output: Value;
+  /**
+   * Adds the operators of the gradient.
+   * @param gradient of the layer's output
+   * @param wanted per input, whether its gradient is needed at all
+   * @returns per input, its gradient
+   */
+  backward(gradient: Value, wanted: readonly boolean[]): (Value | undefined)[];
+}
+
+type Rule<Kind extends LayerOperation['kind']> = (
+  context: RuleContext,
+  node: Extract<LayerNode, { kind: Kind }>,
+  inputs: readonly Value[],
+) => RuleResult;
+
+/** Sum over all rows of a matrix: the gradient of a bias. */
+const sumRows = (g: GraphBuilder, matrix: Value): Value => g.reduce('ReduceSum', matrix, [0], false);
+
+const dense: Rule<'dense'> = (context, node, [input]) => {
+  const { g } = context;
+  const inputShape = context.shapeOf(node.inputs[0]!);
+  const dims = [inputShape.at(-1)!, node.shape.at(-1)!];
+  const flat = inputShape.length === 1;
+  const rows = flat ? input! : g.reshape(input!, [-1, dims[0]!]);
+  const kernel = context.parameter(node.kernel, dims);
+  const bias = node.bias === undefined ? [] : [context.parameter(node.bias, [dims[1]!])];
+  const output = g.op('Gemm', [rows, kernel, ...bias]);
+  return {
+    output: flat ? output : g.reshape(output, [-1, ...node.shape]),
+    backward: (gradient, [wanted]) => {
+      const outRows = flat ? gradient : g.reshape(gradient, [-1, dims[1]!]);
+      context.produce(node.kernel, g.op('Gemm', [rows, outRows], { transA: 1 }), dims);
+      if (node.bias !== undefined) context.produce(node.bias, sumRows(g, outRows), [dims[1]!]);
+      if (!wanted) return [undefined];
+      const inputGradient = g.op('Gemm', [outRows, kernel], { transB: 1 });
+      return [flat ? inputGradient : g.reshape(inputGradient, [-1, ...inputShape])];
+    },
+  };
+};
+
+const conv2d: Rule<'conv2d'> = (context, node, [input]) => {
+  const { g } = context;
+  const inputShape = context.shapeOf(node.inputs[0]!);
+  const [, , channels] = inputShape as [number, number, number];
+  const [, , filters] = node.shape as [number, number, number];
+  const [kernelHeight, kernelWidth] = node.window.size;
+  const dims = [kernelHeight * kernelWidth * channels, filters];
+  const kernel = context.parameter(node.kernel, dims);
+  const bias = node.bias === undefined ? [] : [context.parameter(node.bias, [filters])];
+  const planar = channels === 1;
+  const windows = planar
+    ? unfoldPlanes(g, input!, node.window, node.shape)
+    : unfold(g, input!, node.window, inputShape, node.shape);
+  const output = g.op('Gemm', [windows, kernel, ...bias], { transA: planar ? 1 : 0 });
+  return {
+    output: g.reshape(output, [-1, ...node.shape]),
+    backward: (gradient, [wanted]) => {
+      const rows = g.reshape(gradient, [-1, filters]);
+      context.produce(node.kernel, kernelGradient(g, windows, rows, planar, dims), dims);
+      if (node.bias !== undefined) context.produce(node.bias, sumRows(g, rows), [filters]);
+      if (!wanted) return [undefined];
+      if (kernelHeight > node.window.strides[0] && kernelWidth > node.window.strides[1]) {
+        const taps = g.reshape(kernel, [kernelHeight * kernelWidth, channels, filters]);
+        return [transposedConvolution(g, gradient, taps, node.window, inputShape, node.shape)];
+      }
+      const positions = kernelHeight * kernelWidth;
+      const columns = g.op('Gemm', [rows, kernel], { transB: 1 });
+      const pieces = positions === 1 ? [columns] : g.ops('Split', [columns], positions, { axis: 1, num_outputs: positions });
+      const pictures = pieces.map((piece) => g.reshape(piece, [-1, node.shape[0]!, node.shape[1]!, channels]));
+      return [fold(g, pictures, node.window, inputShape, node.shape)];
+    },
+  };
+};
+
+/**
+ * Gradient of a convolution's kernel, [windowHeight * windowWidth * channels, filters]. Of the two ways to multiply, the
+ * one that transposes the narrower matrix is much the faster; its result is small and turned around afterwards. (The
+ * reshape keeps ONNX Runtime from folding the transpose back into the product.)
+ */
+function kernelGradient(g: GraphBuilder, windows: Value, rows: Value, planar: boolean, [size, filters]: readonly number[]): Value {
+  if (planar) return g.op('Gemm', [windows, rows]);
+  const transposed = g.reshape(g.op('Gemm', [rows, windows], { transA: 1 }), [1, filters!, size!]);
+  return g.reshape(g.op('Transpose', [transposed], { perm: [0, 2, 1] }), [size!, filters!]);
+}
+
+const depthwiseConv2d: Rule<'depthwiseConv2d'> = (context, node, [input]) => {
+  const { g } = context;
+  const inputShape = context.shapeOf(node.inputs[0]!);
+  const [, , channels] = inputShape as [number, number, number];
+  const [outHeight, outWidth, filters] = node.shape as [number, number, number];
+  const multiplier = filters / channels;
+  const positions = node.window.size[0] * node.window.size[1];
+  const kernel = context.parameter(node.kernel, [positions, channels, multiplier]);
+  const weights = Array.from({ length: positions }, (_, i) => g.slice(kernel, [0], [i], [i + 1], [1])); // [1, channels, multiplier]
+  const slices = windowSlices(g, pad(g, input!, node.window.padding), node.window, node.shape).map((slice) =>
+    g.reshape(slice, [-1, outHeight * outWidth, channels, 1]),
+  );
+  const products = slices.map((slice, i) => g.op('Mul', [slice, weights[i]!]));
+  const sum = g.reshape(g.sum(products), [-1, ...node.shape]);
+  const output = node.bias === undefined ? sum : g.op('Add', [sum, context.parameter(node.bias, [filters])]);
+  return {
+    output,
+    backward: (gradient, [wanted]) => {
+      const apart = g.reshape(gradient, [-1, outHeight * outWidth, channels, multiplier]);
+      const kernelGradients = slices.map((slice) => g.reduce('ReduceSum', g.op('Mul', [slice, apart]), [0, 1], false));
+      const stacked = kernelGradients.map((part) => g.reshape(part, [1, channels, multiplier]));
+      context.produce(node.kernel, g.op('Concat', stacked, { axis: 0 }), [positions, channels, multiplier]);
+      if (node.bias !== undefined) context.produce(node.bias, sumRows(g, g.reshape(gradient, [-1, filters])), [filters]);
+      if (!wanted) return [undefined];
+      const pieces = weights.map((weight) => {
+        const product = g.op('Mul', [apart, weight]);
+        const perChannel = multiplier === 1 ? product : g.reduce('ReduceSum', product, [3], false);
+        return g.reshape(perChannel, [-1, outHeight, outWidth, channels]);
+      });
+      return [fold(g, pieces, node.window, inputShape, node.shape)];
+    },
+  };
+};
+
+const maxPool: Rule<'maxPool'> = (context, node, [input]) => {
+  const { g } = context;
+  const slices = windowSlices(g, pad(g, input!, node.window.padding, Number.NEGATIVE_INFINITY), node.window, node.shape);
+  // A tournament between neighbours. The winner of each match is kept for the backward pass; on a tie the earlier one
+  // wins, so that exactly one position of a window gets the gradient, the first in row-major order.
+  type Entry = { readonly value: Value; readonly match: readonly [Entry, Entry] | undefined };
+  let round: Entry[] = slices.map((value) => ({ value, match: undefined }));
+  while (round.length > 1) {
+    const next: Entry[] = [];
+    for (let i = 0; i < round.length; i += 2) {
+      const [first, second] = [round[i]!, round[i + 1]];
+      next.push(second ? { value: g.op('Max', [first.value, second.value]), match: [first, second] } : first);
+    }
+    round = next;
+  }
+  const [final] = round as [Entry];
+  return {
+    output: final.value,
+    backward: (gradient, [wanted]) => {
+      if (!wanted) return [undefined];
+      const shares = new Map<Value, Value>();
+      const share = (entry: Entry, amount: Value): void => {
+        if (!entry.match) {
+          shares.set(entry.value, amount);
+          return;
+        }
+        const [first, second] = entry.match;
+        const firstWins = g.op('GreaterOrEqual', [first.value, second.value]);
+        const toFirst = g.op('Where', [firstWins, amount, g.scalar(0)]);
+        share(first, toFirst);
+        share(second, g.op('Sub', [amount, toFirst]));
+      };
+      share(final, gradient);
+      const pieces = slices.map((slice) => shares.get(slice)!);
+      return [fold(g, pieces, node.window, context.shapeOf(node.inputs[0]!), node.shape)];
+    },
+  };
+};
+
+const averagePool: Rule<'averagePool'> = (context, node, [input]) => {
+  const { g } = context;
+  const inputShape = context.shapeOf(node.inputs[0]!);
+  const [outHeight, outWidth] = node.shape as [number, number, number];
+  const counts = windowCounts(node.window, inputShape, node.shape);
+  const shares = g.floats(counts.map((count) => 1 / count), [outHeight, outWidth, 1]);
+  const slices = windowSlices(g, pad(g, input!, node.window.padding), node.window, node.shape);
+  return {
+    output: g.op('Mul', [g.sum(slices), shares]),
+    backward: (gradient, [wanted]) => {
+      if (!wanted) return [undefined];
+      const share = g.op('Mul', [gradient, shares]);
+      return [fold(g, slices.map(() => share), node.window, inputShape, node.shape)];
+    },
+  };
+};
+
+const globalAveragePool: Rule<'globalAveragePool'> = (context, node, [input]) => {
+  const { g } = context;
+  const [height, width, channels] = context.shapeOf(node.inputs[0]!) as [number, number, number];
+  const mean = g.reduce('ReduceMean', g.reshape(input!, [-1, height * width, channels]), [1], false);
+  return {
+    output: g.reshape(mean, [-1, ...node.shape]),
+    backward: (gradient, [wanted]) => {
+      if (!wanted) return [undefined];
+      const share = g.op('Mul', [g.reshape(gradient, [-1, 1, 1, channels]), g.scalar(1 / (height * width))]);
+      return [g.op('Expand', [share, g.integers([1, height, width, channels])])];
+    },
+  };
+};
+
+const reshape: Rule<'reshape'> = (context, node, [input]) => ({
+  output: context.g.reshape(input!, [-1, ...node.shape]),
+  backward: (gradient) => [context.g.reshape(gradient, [-1, ...context.shapeOf(node.inputs[0]!)])],
+});
+
+const activation: Rule<'activation'> = ({ g }, node, [input]) => {
+  const { output, backward } = activations[node.activation](g, input!);
+  return { output, backward: (gradient, [wanted]) => [wanted ? backward(gradient) : undefined] };
+};
+
+const dropout: Rule<'dropout'> = (context, node, [input]) => {
+  const { g } = context;
+  if (!context.training || node.rate === 0) return { output: input!, backward: (gradient) => [gradient] };
+  const kept = g.op('Cast', [context.dropoutMask(node.index, node.shape)], { to: 1 });
+  const factors = g.op('Mul', [kept, g.scalar(1 / (1 - node.rate))]);
+  return {
+    output: g.op('Mul', [input!, factors]),
+    backward: (gradient, [wanted]) => [wanted ? g.op('Mul', [gradient, factors]) : undefined],
+  };
+};
+
+const batchNorm: Rule<'batchNorm'> = (context, node, [input]) => {
+  const { g, training } = context;
+  const channels = node.shape.at(-1)!;
+  const scale = node.gamma === undefined ? undefined : context.parameter(node.gamma, [channels]);
+  const offset = node.beta === undefined ? undefined : context.parameter(node.beta, [channels]);
+  const rows = node.shape.length === 1 ? input! : g.reshape(input!, [-1, channels]);
+  const mean = training ? g.reduce('ReduceMean', rows, [0], false) : context.parameter(node.movingMean, [channels]);
+  const centred = g.op('Sub', [rows, mean]);
+  const variance = training
+    ? g.reduce('ReduceMean', g.op('Mul', [centred, centred]), [0], false)
+    : context.parameter(node.movingVariance, [channels]);
+  const deviation = g.op('Sqrt', [g.op('Add', [variance, g.scalar(node.epsilon)])]);
+  const inverse = g.op('Div', [g.scalar(1), deviation]);
+  const normalized = g.op('Mul', [centred, inverse]);
+  const scaled = scale === undefined ? normalized : g.op('Mul', [normalized, scale]);
+  const shifted = offset === undefined ? scaled : g.op('Add', [scaled, offset]);
+  if (training) {
+    context.produce(node.movingMean, mean, [channels]);
+    context.produce(node.movingVariance, variance, [channels]);
+  }
+  return {
+    output: g.reshape(shifted, [-1, ...node.shape]),
+    // Ioffe and Szegedy, 2015, section 3.
+    backward: (gradient, [wanted]) => {
+      const outRows = g.reshape(gradient, [-1, channels]);
+      const products = g.op('Mul', [outRows, normalized]);
+      if (node.gamma !== undefined) context.produce(node.gamma, sumRows(g, products), [channels]);
+      if (node.beta !== undefined) context.produce(node.beta, sumRows(g, outRows), [channels]);
+      if (!wanted) return [undefined];
+      const meanGradient = g.reduce('ReduceMean', outRows, [0], false);
+      const meanProduct = g.reduce('ReduceMean', products, [0], false);
+      const rest = g.op('Sub', [g.op('Sub', [outRows, meanGradient]), g.op('Mul', [normalized, meanProduct])]);
+      const factor = scale === undefined ? inverse : g.op('Mul', [inverse, scale]);
+      return [g.reshape(g.op('Mul', [rest, factor]), [-1, ...node.shape])];
+    },
+  };
+};
+
+const add: Rule<'add'> = ({ g }, _, inputs) => ({
+  output: g.sum(inputs),
+  backward: (gradient) => inputs.map(() => gradient),
+});
+
+const concatenate: Rule<'concatenate'> = (context, node, inputs) => {
+  const { g } = context;
+  const axis = node.axis + 1;
+  return {
+    output: g.op('Concat', inputs, { axis }),
+    backward: (gradient, wanted) => {
+      let start = 0;
+      return node.inputs.map((id, i) => {
+        const from = start;
+        start += context.shapeOf(id)[node.axis]!;
+        return wanted[i] ? g.slice(gradient, [axis], [from], [start], [1]) : undefined;
+      });
+    },
+  };
+};
+
+const zeroPad: Rule<'zeroPad'> = ({ g }, node, [input]) => {
+  const { top, bottom, left, right } = node.padding;
+  return {
+    output: pad(g, input!, node.padding),
+    backward: (gradient, [wanted]) => [
+      wanted ? pad(g, gradient, { top: -top, bottom: -bottom, left: -left, right: -right }) : undefined,
+    ],
+  };
+};
+
+const rules: { readonly [Kind in Exclude<LayerOperation['kind'], 'input'>]: Rule<Kind> } = {
+  dense,
+  conv2d,
+  depthwiseConv2d,
+  maxPool,
+  averagePool,
+  globalAveragePool,
+  reshape,
+  activation,
+  dropout,
+  batchNorm,
+  add,
+  concatenate,
+  zeroPad,
+};
+
+/** Adds the operators of one layer's forward pass. */
+export function applyLayer(context: RuleContext, node: LayerNode, inputs: readonly Value[]): RuleResult {
+  invariant(node.kind !== 'input', 'the input layer has no operators');
+  return (rules[node.kind] as Rule<typeof node.kind>)(context, node as never, inputs);
+}

@@ -1,0 +1,228 @@
+/**
+ * Windows over NHWC pictures: taking them apart (`unfold`, `windowSlices`) and, for gradients, putting them together
+ * again (`fold`). Convolution and pooling are written in terms of these.
+ */
+import type { GraphBuilder, Value } from './graph.ts';
+import type { Padding, Shape, Window } from '../topology/network.ts';
+
+const hasPadding = ({ top, bottom, left, right }: Padding): boolean => top !== 0 || bottom !== 0 || left !== 0 || right !== 0;
+
+/** Adds rows and columns of `fill`; negative amounts cut them off. */
+export function pad(g: GraphBuilder, value: Value, padding: Padding, fill = 0): Value {
+  if (!hasPadding(padding)) return value;
+  const { top, bottom, left, right } = padding;
+  return g.op('Pad', [value, g.integers([0, top, left, 0, 0, bottom, right, 0]), g.scalar(fill)]);
+}
+
+/** Height and width after padding. */
+function paddedSize([height, width]: Shape, { top, bottom, left, right }: Padding): [number, number] {
+  return [height! + top + bottom, width! + left + right];
+}
+
+/** Positions inside a window, in row-major order. */
+function positions({ size: [height, width] }: Window): [row: number, column: number][] {
+  return Array.from({ length: height * width }, (_, i) => [Math.floor(i / width), i % width]);
+}
+
+/** For each position inside the window the picture that it sees: values of [N, outHeight, outWidth, channels]. */
+export function windowSlices(g: GraphBuilder, padded: Value, window: Window, [outHeight, outWidth]: Shape): Value[] {
+  const [rowStride, columnStride] = window.strides;
+  return positions(window).map(([row, column]) =>
+    g.slice(
+      padded,
+      [1, 2],
+      [row, column],
+      [row + (outHeight! - 1) * rowStride + 1, column + (outWidth! - 1) * columnStride + 1],
+      [rowStride, columnStride],
+    ),
+  );
+}
+
+/**
+ * Rows of a matrix [N * height * width, taps * channels], one per position of a grid: the picture's pixels at the given
+ * taps, side by side. One Gather, so that the data moves once.
+ * @param tapsAt the pixels' [row, column] for the grid position (y, x)
+ */
+function gatherRows(
+  g: GraphBuilder,
+  picture: Value,
+  [height, width, channels]: readonly [number, number, number],
+  grid: readonly [number, number],
+  tapsAt: (y: number, x: number) => readonly (readonly [number, number])[],
+): Value {
+  const indices: number[] = [];
+  let numTaps = 0;
+  for (let y = 0; y < grid[0]; y++) {
+    for (let x = 0; x < grid[1]; x++) {
+      const taps = tapsAt(y, x);
+      numTaps = taps.length;
+      for (const [row, column] of taps) indices.push(row * width + column);
+    }
+  }
+  const pixels = g.reshape(picture, [-1, height * width, channels]);
+  return g.reshape(g.op('Gather', [pixels, g.integers(indices)], { axis: 1 }), [-1, numTaps * channels]);
+}
+
+/**
+ * All windows of a picture as the rows of a matrix, [N * outHeight * outWidth, windowHeight * windowWidth * channels]:
+ * what a convolution multiplies with its kernel (im2col).
+ */
+export function unfold(g: GraphBuilder, value: Value, window: Window, inputShape: Shape, output: Shape): Value {
+  const channels = inputShape[2]!;
+  const { size, strides } = window;
+  if (size[0] === 1 && size[1] === 1 && !hasPadding(window.padding)) {
+    const [seen] = strides[0] === 1 && strides[1] === 1 ? [value] : windowSlices(g, value, window, output);
+    return g.reshape(seen!, [-1, channels]);
+  }
+  const [height, width] = paddedSize(inputShape, window.padding);
+  const taps = positions(window);
+  return gatherRows(g, pad(g, value, window.padding), [height, width, channels], [output[0]!, output[1]!], (y, x) =>
+    taps.map(([row, column]) => [y * strides[0] + row, x * strides[1] + column]),
+  );
+}
+
+/** Positions of a window's rows (or columns) that reach inputs i = stride * q + residue, each with o - q. */
+function tapsOf(residue: number, size: number, stride: number, before: number): { tap: number; shift: number }[] {
+  const aligned = residue + before;
+  return Array.from({ length: size }, (_, tap) => ({ tap, shift: (aligned - tap) / stride })).filter(({ shift }) =>
+    Number.isInteger(shift),
+  );
+}
+
+/**
+ * The transpose of a convolution: the gradient of its input. Input pixels whose row and column have the same remainder
+ * modulo the strides meet the same entries of the kernel, so each such class is a small convolution of the output's
+ * gradient with a part of the kernel; with stride 1 there is one class, the convolution with the flipped kernel.
+ *
+ * @param gradient [N, outHeight, outWidth, filters]
+ * @param kernel [windowHeight * windowWidth, channels, filters]
+ * @returns [N, height, width, channels]
+ */
+export function transposedConvolution(
+  g: GraphBuilder,
+  gradient: Value,
+  kernel: Value,
+  window: Window,
+  inputShape: Shape,
+  output: Shape,
+): Value {
+  const [height, width, channels] = inputShape as [number, number, number];
+  const [outHeight, outWidth, filters] = output as [number, number, number];
+  const { size, strides, padding } = window;
+  const rows = Math.ceil(height / strides[0]);
+  const columns = Math.ceil(width / strides[1]);
+  const rowTaps = Array.from({ length: strides[0] }, (_, i) => tapsOf(i, size[0], strides[0], padding.top));
+  const columnTaps = Array.from({ length: strides[1] }, (_, i) => tapsOf(i, size[1], strides[1], padding.left));
+  // One padded gradient serves all classes: wide enough for the farthest shifts.
+  const reach = (taps: typeof rowTaps, length: number, out: number): [before: number, after: number] => {
+    const shifts = taps.flat().map(({ shift }) => shift);
+    return [Math.max(0, -Math.min(...shifts)), Math.max(0, length + Math.max(...shifts) - out)];
+  };
+  const [top, bottom] = reach(rowTaps, rows, outHeight);
+  const [left, right] = reach(columnTaps, columns, outWidth);
+  const padded = pad(g, gradient, { top, bottom, left, right });
+  const paddedShape = [outHeight + top + bottom, outWidth + left + right, filters] as const;
+
+  const classes = rowTaps.flatMap((vertical) =>
+    columnTaps.map((horizontal) => {
+      const taps = vertical.flatMap((v) => horizontal.map((h) => ({ v, h })));
+      const part = g.op('Gather', [kernel, g.integers(taps.map(({ v, h }) => v.tap * size[1] + h.tap))], { axis: 0 });
+      const flipped = g.reshape(g.op('Transpose', [part], { perm: [0, 2, 1] }), [-1, channels]);
+      const windows = gatherRows(g, padded, paddedShape, [rows, columns], (y, x) =>
+        taps.map(({ v, h }) => [y + v.shift + top, x + h.shift + left]),
+      );
+      return g.reshape(g.op('Gemm', [windows, flipped]), [-1, rows, columns, channels]);
+    }),
+  );
+  return pad(g, interleave(g, classes, strides, [rows, columns, channels]), {
+    top: 0,
+    left: 0,
+    bottom: height - rows * strides[0],
+    right: width - columns * strides[1],
+  });
+}
+
+/**
+ * The windows of a one-channel picture, transposed: [windowHeight * windowWidth, N * outHeight * outWidth]. Moves whole
+ * rows of the picture where {@link unfold} would move single values.
+ */
+export function unfoldPlanes(g: GraphBuilder, value: Value, window: Window, output: Shape): Value {
+  const planes = windowSlices(g, pad(g, value, window.padding), window, output).map((plane) => g.reshape(plane, [1, -1]));
+  return planes.length === 1 ? planes[0]! : g.op('Concat', planes, { axis: 0 });
+}
+
+/** Spreads a picture out so that its pixels lie `strides` apart, with zeros between and behind them. */
+function dilate(g: GraphBuilder, value: Value, [height, width, channels]: Shape, strides: readonly [number, number]): Value {
+  if (strides[0] === 1 && strides[1] === 1) return value;
+  const apart = g.reshape(value, [-1, height!, 1, width!, 1, channels!]);
+  const ends = [0, 0, strides[0] - 1, 0, strides[1] - 1, 0];
+  const spread = g.op('Pad', [apart, g.integers([0, 0, 0, 0, 0, 0, ...ends]), g.scalar(0)]);
+  return g.reshape(spread, [-1, height! * strides[0], width! * strides[1], channels!]);
+}
+
+/** Lays pictures of one size side by side, pixel by pixel: pieces[row * width + column] gives each block's (row, column). */
+function interleave(
+  g: GraphBuilder,
+  pieces: readonly Value[],
+  [blockHeight, blockWidth]: readonly [number, number],
+  [height, width, channels]: readonly [number, number, number],
+): Value {
+  if (pieces.length === 1) return pieces[0]!;
+  const rows: Value[] = [];
+  for (let row = 0; row < blockHeight; row++) {
+    const columns = pieces.slice(row * blockWidth, (row + 1) * blockWidth);
+    const apart = columns.map((column) => g.reshape(column, [-1, height, 1, width, 1, channels]));
+    const joined = apart.length === 1 ? apart[0]! : g.op('Concat', apart, { axis: 4 });
+    rows.push(g.reshape(joined, [-1, height, 1, width * blockWidth * channels]));
+  }
+  const joined = rows.length === 1 ? rows[0]! : g.op('Concat', rows, { axis: 2 });
+  return g.reshape(joined, [-1, height * blockHeight, width * blockWidth, channels]);
+}
+
+/**
+ * The transpose of {@link windowSlices}: adds each window position's values back to where they came from.
+ * @param pieces per position inside the window, [N, outHeight, outWidth, channels]
+ * @returns [N, height, width, channels] of the picture before padding
+ */
+export function fold(g: GraphBuilder, pieces: readonly Value[], window: Window, inputShape: Shape, output: Shape): Value {
+  const [height, width, channels] = inputShape as [number, number, number];
+  const [outHeight, outWidth] = output as [number, number];
+  const { size, strides, padding } = window;
+  if (size[0] === strides[0] && size[1] === strides[1]) {
+    // Windows do not overlap: interleave instead of adding.
+    const picture = interleave(g, pieces, size, [outHeight, outWidth, channels]);
+    return pad(g, picture, {
+      top: -padding.top,
+      left: -padding.left,
+      bottom: height + padding.top - outHeight * size[0],
+      right: width + padding.left - outWidth * size[1],
+    });
+  }
+  const placed = pieces.map((piece, i) => {
+    const [row, column] = positions(window)[i]!;
+    const top = row - padding.top;
+    const left = column - padding.left;
+    return pad(g, dilate(g, piece, [outHeight, outWidth, channels], strides), {
+      top,
+      left,
+      bottom: height - top - outHeight * strides[0],
+      right: width - left - outWidth * strides[1],
+    });
+  });
+  return g.sum(placed);
+}
+
+/**
+ * How many pixels of the picture (not of the padding) each window sees, in row-major order.
+ */
+export function windowCounts(window: Window, [height, width]: Shape, [outHeight, outWidth]: Shape): number[] {
+  const along = (length: number, out: number, size: number, stride: number, before: number): number[] =>
+    Array.from({ length: out }, (_, i) => {
+      const start = i * stride - before;
+      return Math.min(start + size, length) - Math.max(start, 0);
+    });
+  const { size, strides, padding } = window;
+  const rows = along(height!, outHeight!, size[0], strides[0], padding.top);
+  const columns = along(width!, outWidth!, size[1], strides[1], padding.left);
+  return rows.flatMap((row) => columns.map((column) => row * column));
+}

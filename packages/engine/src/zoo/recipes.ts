@@ -1,0 +1,44 @@
+/** The models that Lockstep knows by name, each with the recipe that trains it well. */
+import type { OptimizerName, ScheduleName } from '@lockstep/core';
+import { cnn } from './cnn.ts';
+import { mlp } from './mlp.ts';
+import { resnet } from './resnet.ts';
+
+/** Training settings that suit a model; each can be overridden by its flag. */
+export interface Recipe {
+  readonly epochs: number;
+  /** Samples per step, over all shards. */
+  readonly batchSize: number;
+  readonly optimizer: OptimizerName;
+  readonly learningRate: number;
+  readonly schedule: ScheduleName;
+  readonly warmupSteps: number;
+  readonly weightDecay: number;
+  readonly labelSmoothing: number;
+}
+
+export interface ZooModel {
+  readonly topology: unknown;
+  readonly recipe: Recipe;
+}
+
+/** What a user's own model.json gets: the tutorial's optimizer, with the rate falling to zero. */
+export const defaultRecipe: Recipe = {
+  epochs: 10,
+  batchSize: 512,
+  optimizer: 'adam',
+  learningRate: 0.001,
+  schedule: 'cosine',
+  warmupSteps: 0,
+  weightDecay: 0,
+  labelSmoothing: 0,
+};
+
+export const zoo = {
+  mlp: { topology: mlp, recipe: { ...defaultRecipe, batchSize: 256, schedule: 'constant' } },
+  cnn: { topology: cnn, recipe: defaultRecipe },
+  resnet: { topology: resnet, recipe: { ...defaultRecipe, learningRate: 0.01, warmupSteps: 100 } },
+} as const satisfies { [name: string]: ZooModel };
+
+export type ZooName = keyof typeof zoo;
+export const zooNames = Object.keys(zoo) as ZooName[];

@@ -1,0 +1,134 @@
+/**
+ * What a run says as it goes: one plain sentence per event. `lockstep train --json` writes them one JSON object a line,
+ * and `train()` yields them. Losses are mean cross-entropy in nats, accuracies are fractions.
+ */
+import { z } from 'zod';
+
+const count = z.int().nonnegative();
+const fraction = z.number().min(0).max(1);
+
+/** Which data the run trains on, and why that. */
+export const datasetEvent = z.object({
+  event: z.literal('dataset'),
+  name: z.enum(['fashion-mnist', 'synthetic']),
+  source: z.string(),
+  reason: z.string(),
+  /** Something the user must not miss, such as that the data is a stand-in. */
+  notice: z.string().optional(),
+  sha256: z.string(),
+  trainSamples: count,
+  testSamples: count,
+});
+
+/** Which model the run trains, and how. */
+export const modelEvent = z.object({
+  event: z.literal('model'),
+  name: z.string(),
+  numParameters: count,
+  epochs: count,
+  batchSize: count,
+  shards: count,
+  stepsPerEpoch: count,
+  optimizer: z.string(),
+  learningRate: z.number(),
+  schedule: z.string(),
+  seed: count,
+  runDir: z.string(),
+});
+
+/** A member of the run changed its state. */
+export const workerEvent = z.object({
+  event: z.literal('worker'),
+  id: z.string(),
+  state: z.enum(['ready', 'recovered', 'left']),
+  engine: z.string(),
+  device: z.string(),
+  threads: count,
+  reason: z.string(),
+});
+
+/** How far the run is; at most ten a second, for progress displays. */
+export const progressEvent = z.object({
+  event: z.literal('progress'),
+  epoch: count,
+  epochs: count,
+  step: count,
+  stepsPerEpoch: count,
+  /** Over the whole run, of training steps. */
+  fraction: fraction,
+  samplesPerSecond: z.number(),
+  trainLoss: z.number(),
+  trainAccuracy: fraction,
+  phase: z.enum(['train', 'evaluate']),
+});
+
+/** A step was committed; every `--log-every` steps. */
+export const stepEvent = z.object({
+  event: z.literal('step'),
+  epoch: count,
+  step: count,
+  runStep: count,
+  loss: z.number(),
+  accuracy: fraction,
+  samples: count,
+  learningRate: z.number(),
+  seconds: z.number(),
+});
+
+/** An epoch was trained and evaluated. */
+export const epochEvent = z.object({
+  event: z.literal('epoch'),
+  epoch: count,
+  epochs: count,
+  trainLoss: z.number(),
+  trainAccuracy: fraction,
+  testLoss: z.number(),
+  testAccuracy: fraction,
+  samples: count,
+  /** Of training alone. */
+  samplesPerSecond: z.number(),
+  /** Of training and evaluation. */
+  seconds: z.number(),
+});
+
+/** The run is over and saved. */
+export const doneEvent = z.object({
+  event: z.literal('done'),
+  testLoss: z.number(),
+  testAccuracy: fraction,
+  weightsSha256: z.string(),
+  runDir: z.string(),
+  /** Training samples over all epochs. */
+  samples: count,
+  seconds: z.number(),
+});
+
+/** The command failed. */
+export const errorEvent = z.object({
+  event: z.literal('error'),
+  code: z.string(),
+  message: z.string(),
+  nextStep: z.string().optional(),
+});
+
+export const runEvent = z.discriminatedUnion('event', [
+  datasetEvent,
+  modelEvent,
+  workerEvent,
+  progressEvent,
+  stepEvent,
+  epochEvent,
+  doneEvent,
+  errorEvent,
+]);
+
+export type DatasetEvent = z.infer<typeof datasetEvent>;
+export type ModelEvent = z.infer<typeof modelEvent>;
+export type WorkerEvent = z.infer<typeof workerEvent>;
+export type ProgressEvent = z.infer<typeof progressEvent>;
+export type StepEvent = z.infer<typeof stepEvent>;
+export type EpochEvent = z.infer<typeof epochEvent>;
+export type DoneEvent = z.infer<typeof doneEvent>;
+export type ErrorEvent = z.infer<typeof errorEvent>;
+/** What `train()` yields; errors are thrown there. */
+export type TrainEvent = Exclude<z.infer<typeof runEvent>, ErrorEvent>;

@@ -1,0 +1,95 @@
+/**
+ * What a pool and its threads share: the job's settings, and one memory that holds the weights, the optimizer's state
+ * and the partial sums, so that nothing large travels in messages.
+ */
+import {
+  BLOCK_LENGTH,
+  coveringNodes,
+  numOptimizerSlots,
+  type OptimizerConfig,
+  type ParameterLayout,
+  type Range,
+  Region,
+  type StatePointers,
+} from '@lockstep/core';
+import type { EngineKind } from '@lockstep/engine';
+
+/** Pictures and labels over shared memory. */
+export interface SharedSplit {
+  readonly images: Uint8Array;
+  readonly labels: Uint8Array;
+  readonly count: number;
+}
+
+/** Everything that determines the result of a run, given the data. */
+export interface Job {
+  /** Keras topology. */
+  readonly topology: unknown;
+  readonly engine: EngineKind;
+  readonly labelSmoothing: number;
+  readonly optimizer: OptimizerConfig;
+  readonly seed: number;
+  /** Training samples used, from the first on. */
+  readonly numSamples: number;
+  readonly numShards: number;
+  readonly batchSize: number;
+}
+
+/** Byte offsets into the shared memory. */
+export interface SharedLayout {
+  /** Parameters and optimizer state, twice: an update at step s reads generation s % 2 and writes the other. */
+  readonly state: readonly [StatePointers, StatePointers];
+  /** Partial sums: sum vectors, each for one node of the reduction tree at a time. */
+  readonly partials: readonly number[];
+  /** Sum vector of the whole step; used when the gradient must be known whole before the update, for clipping. */
+  readonly sum: number;
+  /** Per slice of an update, room for the registers of a reduction. */
+  readonly scratch: readonly number[];
+  /** Sums of squares, one double per block of the gradient, for clipping. */
+  readonly squares: number;
+  /** Loss sum, number correct and count of the step. */
+  readonly tail: number;
+}
+
+/** Handed to every thread when it starts. */
+export interface ThreadSetup {
+  readonly job: Job;
+  readonly train: SharedSplit;
+  readonly test: SharedSplit;
+  readonly memory: WebAssembly.Memory;
+  readonly layout: SharedLayout;
+}
+
+/** Divides the shards into contiguous ranges, as even as can be, one per engine; some are empty when there are more engines. */
+export function divideRange({ from, to }: Range, parts: number): Range[] {
+  const cut = (i: number): number => from + Math.floor(((to - from) * i) / parts);
+  return Array.from({ length: parts }, (_, i) => ({ from: cut(i), to: cut(i + 1) }));
+}
+
+/** Reserves the shared memory of a pool of `numThreads` engines. */
+export function allocateShared(
+  layout: ParameterLayout,
+  optimizer: OptimizerConfig,
+  numShards: number,
+  numThreads: number,
+): { memory: WebAssembly.Memory; layout: SharedLayout } {
+  const region = new Region();
+  const vectors = (count: number, length: number): number[] => Array.from({ length: count }, () => region.floats(length));
+  const state = (): StatePointers => ({
+    parameters: region.floats(layout.numParameters),
+    slots: vectors(numOptimizerSlots(optimizer.name), layout.numWeights),
+  });
+  const numPartials = divideRange({ from: 0, to: numShards }, numThreads).flatMap((range) =>
+    coveringNodes(range, numShards),
+  ).length;
+  const numRegisters = Math.log2(numShards) + 1;
+  const shared: SharedLayout = {
+    state: [state(), state()],
+    partials: vectors(numPartials, layout.sumLength),
+    sum: region.floats(layout.sumLength),
+    scratch: vectors(numThreads, numRegisters * BLOCK_LENGTH),
+    squares: region.bytes(Math.ceil(layout.numWeights / BLOCK_LENGTH) * 8),
+    tail: region.floats(layout.sumLength - layout.numParameters),
+  };
+  return { memory: region.allocate('shared'), layout: shared };
+}

@@ -1,0 +1,106 @@
+/** Sums the gradients of a subtree of shards inside one thread's own memory. */
+import {
+  BLOCK_LENGTH,
+  invariant,
+  type KernelFunctions,
+  loadKernels,
+  planReduction,
+  type Range,
+  type Reduction,
+  Region,
+  reduceBlocks,
+  shardsUnder,
+} from '@lockstep/core';
+
+/** This many partial sums are kept side by side and added up in one pass, as long as they stay below the limit. */
+const MAX_WIDTH = 8;
+const MAX_WIDTH_BYTES = 64 * 2 ** 20;
+
+/** Receives a finished block: its byte offset in the adder's memory, and the elements [start, start + length) it holds. */
+type UseBlock = (block: number, start: number, length: number) => void;
+
+export class SubtreeSummer {
+  /** The memory in which blocks lie. */
+  readonly values: Float32Array;
+  readonly #kernels: KernelFunctions;
+  readonly #numShards: number;
+  readonly #length: number;
+  /** Shards that are computed by one call. */
+  readonly #group: number;
+  /** Groups whose sums are kept side by side. */
+  readonly #width: number;
+  readonly #leaves: readonly { readonly at: number; readonly view: Float32Array }[];
+  readonly #held: readonly number[];
+  readonly #scratch: number;
+  readonly #plans = new Map<number, Reduction>();
+
+  /**
+   * @param length of a sum vector
+   * @param maxGroup shards that one call of `compute` can take together, a power of two
+   */
+  constructor(numShards: number, length: number, maxGroup: number) {
+    this.#numShards = numShards;
+    this.#length = length;
+    this.#group = Math.min(maxGroup, numShards);
+    let width = 1;
+    const fits = (candidate: number): boolean =>
+      candidate <= MAX_WIDTH && candidate * this.#group <= numShards && candidate * length * 4 <= MAX_WIDTH_BYTES;
+    while (fits(width * 2)) width *= 2;
+    this.#width = width;
+    const region = new Region();
+    const leaves = Array.from({ length: width }, () => region.floats(length));
+    this.#held = Array.from({ length: Math.log2(numShards / (this.#group * width)) }, () => region.floats(length));
+    this.#scratch = region.floats(Math.log2(width * 2) * BLOCK_LENGTH);
+    const memory = region.allocate('private');
+    this.#kernels = loadKernels(memory);
+    this.values = new Float32Array(memory.buffer);
+    this.#leaves = leaves.map((at) => ({ at, view: new Float32Array(memory.buffer, at, length) }));
+  }
+
+  /**
+   * Computes the sum at `node`.
+   * @param compute fills a sum vector with the sum over neighbouring shards
+   * @param use receives the result, block by block
+   */
+  async sum(node: number, compute: (shards: Range, sums: Float32Array) => Promise<void>, use: UseBlock): Promise<void> {
+    const { from, to } = shardsUnder(node, this.#numShards);
+    const group = Math.min(this.#group, to - from);
+    const width = (to - from) / group;
+    if (width <= this.#width) {
+      for (let i = 0; i < width; i++) {
+        await compute({ from: from + i * group, to: from + (i + 1) * group }, this.#leaves[i]!.view);
+      }
+      const sources = this.#leaves.map(({ at }) => at);
+      reduceBlocks(this.#kernels, this.#plan(width), sources, this.#scratch, 0, this.#length, use);
+      return;
+    }
+    const first = this.#leaves[0]!.at;
+    const keepIn =
+      (vector: number): UseBlock =>
+      (block, start, length) =>
+        this.#kernels.copy(vector + start * 4, block, length);
+    const held = this.#held[Math.log2(width / this.#width) - 1];
+    invariant(held !== undefined, 'there is a vector to hold the left half of every level');
+    await this.sum(2 * node, compute, keepIn(held));
+    await this.sum(2 * node + 1, compute, keepIn(first));
+    for (let start = 0; start < this.#length; start += BLOCK_LENGTH) {
+      const length = Math.min(BLOCK_LENGTH, this.#length - start);
+      this.#kernels.add(this.#scratch, held + start * 4, first + start * 4, length);
+      use(this.#scratch, start, length);
+    }
+  }
+
+  /** The reduction of `width` neighbours, which is the same wherever in the tree they hang. */
+  #plan(width: number): Reduction {
+    let plan = this.#plans.get(width);
+    if (!plan) {
+      plan = planReduction(
+        Array.from({ length: width }, (_, i) => width + i),
+        1,
+        width,
+      );
+      this.#plans.set(width, plan);
+    }
+    return plan;
+  }
+}
