@@ -58,7 +58,8 @@ function reportUsage(error: CommanderError, json: boolean): number {
   if (error.exitCode === 0) return 0;
   if (error.code === 'commander.help') return WRONG_USAGE;
   const message = error.message.replace(/^error: /, '');
-  if (json) process.stdout.write(`${JSON.stringify({ event: 'error', code: 'usage', message, nextStep: 'See --help.' })}\n`);
+  if (json)
+    process.stdout.write(`${JSON.stringify({ event: 'error', code: 'usage', message, nextStep: 'See --help.' })}\n`);
   process.stderr.write(`${pc.red('error')}   ${message}\n        See lockstep --help, or lockstep <command> --help.\n`);
   return WRONG_USAGE;
 }

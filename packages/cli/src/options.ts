@@ -15,9 +15,12 @@ const flagOf = (name: string): string => `--${name.replaceAll(/[A-Z]/g, (letter)
 
 /** Adds a flag for every property of the schema. */
 export function addOptions(command: Command, schema: z.ZodObject): Command {
-  const { properties = {} } = z.toJSONSchema(schema, { io: 'input' }) as { properties?: Record<string, PropertySchema> };
+  const { properties = {} } = z.toJSONSchema(schema, { io: 'input' }) as {
+    properties?: Record<string, PropertySchema>;
+  };
   for (const [name, property] of Object.entries(properties)) {
-    const placeholder = { boolean: '', integer: ' <n>', number: ' <x>' }[property.type ?? ''] ?? ` <${placeholderOf(name)}>`;
+    const placeholder =
+      { boolean: '', integer: ' <n>', number: ' <x>' }[property.type ?? ''] ?? ` <${placeholderOf(name)}>`;
     const option = new Option(`${flagOf(name)}${placeholder}`, property.description);
     if (property.enum) option.choices(property.enum);
     if (property.default !== undefined && property.default !== false) option.default(property.default);
@@ -44,7 +47,10 @@ const parseNumber =
   };
 
 /** Checks what was typed. @throws LockstepError `usage` that names the flag and the value */
-export function checkOptions<Schema extends z.ZodObject>(schema: Schema, values: Record<string, unknown>): z.output<Schema> {
+export function checkOptions<Schema extends z.ZodObject>(
+  schema: Schema,
+  values: Record<string, unknown>,
+): z.output<Schema> {
   const parsed = schema.safeParse(values);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => {

@@ -18,7 +18,10 @@ export const dataOptions = {
 /** Settings about who computes. */
 export const computeOptions = {
   workers: positive.max(256).optional().describe('local worker threads (default: one per core)'),
-  engine: z.enum(['auto', ...engineKinds]).default('auto').describe('what computes gradients; auto takes the fastest that works'),
+  engine: z
+    .enum(['auto', ...engineKinds])
+    .default('auto')
+    .describe('what computes gradients; auto takes the fastest that works'),
   device: z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('what the engine must run on'),
 };
 
@@ -27,7 +30,10 @@ export const trainOptions = z.strictObject({
   ...dataOptions,
   epochs: positive.optional().describe('passes over the training set'),
   batchSize: positive.optional().describe('samples per step, over all shards'),
-  shards: positive.max(4096).default(8).describe('shards of the data, a power of two; part of the result, unlike workers'),
+  shards: positive
+    .max(4096)
+    .default(8)
+    .describe('shards of the data, a power of two; part of the result, unlike workers'),
   optimizer: z.enum(optimizerNames).optional().describe('update rule'),
   learningRate: rate.optional().describe('peak learning rate'),
   schedule: z.enum(scheduleNames).optional().describe('how the learning rate goes on from its peak'),
@@ -36,7 +42,12 @@ export const trainOptions = z.strictObject({
   weightDecay: z.number().nonnegative().optional().describe('decoupled weight decay on kernels'),
   clipNorm: rate.optional().describe('upper bound for the norm of the gradient'),
   labelSmoothing: z.number().min(0).lt(1).optional().describe('share of the target spread over all classes'),
-  seed: z.int().min(0).max(2 ** 32 - 1).default(0).describe('seed of everything random'),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .default(0)
+    .describe('seed of everything random'),
   ...computeOptions,
   limitTrain: positive.optional().describe('train on the first N samples only'),
   limitTest: positive.optional().describe('evaluate on the first N samples only'),

@@ -1,7 +1,6 @@
 /** Evaluates the saved weights of a run. */
-import { LockstepError } from '@lockstep/core';
+import { LockstepError, optimizerDefaults } from '@lockstep/core';
 import { chooseEngine, type EngineKind, parseTopology } from '@lockstep/engine';
-import { optimizerDefaults } from '@lockstep/core';
 import { defaultNumThreads, WorkerPool } from '@lockstep/worker';
 import { checkFits } from './model.ts';
 import { readRun, weightsSha256 } from './run-folder.ts';

@@ -1,8 +1,16 @@
 /** Finds the model that `--model` names: one of the zoo, or a file. */
 import { readFile } from 'node:fs/promises';
 import { LockstepError } from '@lockstep/core';
-import { defaultRecipe, type Network, parseTopology, type Recipe, type ZooModel, zoo, zooNames } from '@lockstep/engine';
 import type { ImageDataset } from '@lockstep/dataset';
+import {
+  defaultRecipe,
+  type Network,
+  parseTopology,
+  type Recipe,
+  type ZooModel,
+  zoo,
+  zooNames,
+} from '@lockstep/engine';
 
 export interface LoadedModel {
   /** For file names and displays. */

@@ -5,7 +5,13 @@
 import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { decodeSafetensors, encodeSafetensors, LockstepError, type NamedTensor, type ParameterLayout } from '@lockstep/core';
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  LockstepError,
+  type NamedTensor,
+  type ParameterLayout,
+} from '@lockstep/core';
 import type { TrainEvent } from '@lockstep/protocol';
 import writeFileAtomic from 'write-file-atomic';
 
@@ -23,7 +29,9 @@ const files = {
 /** SHA-256 of the flat parameter vector as little-endian float32, in hexadecimal. */
 export function weightsSha256(parameters: Float32Array): string {
   // All processors that Node.js runs on keep float32 values in little-endian order.
-  return createHash('sha256').update(new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength)).digest('hex');
+  return createHash('sha256')
+    .update(new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength))
+    .digest('hex');
 }
 
 function named(layout: ParameterLayout, parameters: Float32Array): NamedTensor[] {
@@ -64,7 +72,11 @@ export class RunFolder {
       }
       await mkdir(path, { recursive: true });
       if ((await readdir(path)).includes(files.config)) {
-        throw new LockstepError('usage', `--run-dir ${path} holds a run already.`, 'Name a new folder, or remove that one.');
+        throw new LockstepError(
+          'usage',
+          `--run-dir ${path} holds a run already.`,
+          'Name a new folder, or remove that one.',
+        );
       }
       return new RunFolder(path);
     } catch (error) {
@@ -100,7 +112,11 @@ export class RunFolder {
     }
   }
 
-  async writeWeights(layout: ParameterLayout, parameters: Float32Array, metadata: Record<string, string>): Promise<void> {
+  async writeWeights(
+    layout: ParameterLayout,
+    parameters: Float32Array,
+    metadata: Record<string, string>,
+  ): Promise<void> {
     await this.#write(files.weights, encodeSafetensors({ tensors: named(layout, parameters), metadata }));
   }
 
@@ -182,8 +198,13 @@ export async function readRun(path: string): Promise<SavedRun> {
     const { modelTopology } = JSON.parse(model) as { modelTopology: unknown };
     return { path: folder, modelTopology, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
   } catch (error) {
-    throw new LockstepError('run-invalid', `${join(folder, files.model)} is not JSON.`, 'Restore the file, or train again.', {
-      cause: error,
-    });
+    throw new LockstepError(
+      'run-invalid',
+      `${join(folder, files.model)} is not JSON.`,
+      'Restore the file, or train again.',
+      {
+        cause: error,
+      },
+    );
   }
 }

@@ -1,5 +1,5 @@
 /** What training and evaluation both need before they start: data, cut to size, and a description of it. */
-import { loadDataset, type DownloadProgress, type ImageDataset, type Split } from '@lockstep/dataset';
+import { type DownloadProgress, type ImageDataset, loadDataset, type Split } from '@lockstep/dataset';
 import type { DatasetEvent } from '@lockstep/protocol';
 
 /** What a caller of this package may bring along. */

@@ -1,5 +1,5 @@
 /** The run, top to bottom: data, model, worker, and then step after step. */
-import { initializeParameters, learningRateAt, LockstepError, type Schedule, ShardPlan } from '@lockstep/core';
+import { initializeParameters, LockstepError, learningRateAt, type Schedule, ShardPlan } from '@lockstep/core';
 import type { ImageDataset } from '@lockstep/dataset';
 import { chooseEngine } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent, ModelEvent, StepEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
@@ -19,7 +19,10 @@ const PROGRESS_INTERVAL_MS = 100;
  *
  * @throws LockstepError with a code and a next step; `interrupted` when aborted, after a checkpoint was saved
  */
-export async function* train(options: TrainOptions = {}, context: RunContext = {}): AsyncGenerator<TrainEvent, void, void> {
+export async function* train(
+  options: TrainOptions = {},
+  context: RunContext = {},
+): AsyncGenerator<TrainEvent, void, void> {
   const checked = checkOptions(options);
   const model = await loadModel(checked.model);
   const config = resolveConfig(checked, model.recipe);
@@ -273,7 +276,10 @@ class Run {
       this.#model.network.layout,
       this.#pool.parameters(this.#runStep),
       this.#pool.optimizerState(this.#runStep),
-      { position: JSON.stringify({ epoch, step, runStep: this.#runStep }), epochSums: JSON.stringify({ lossSum, numCorrect, count }) },
+      {
+        position: JSON.stringify({ epoch, step, runStep: this.#runStep }),
+        epochSums: JSON.stringify({ lossSum, numCorrect, count }),
+      },
     );
     throw new LockstepError(
       'interrupted',

@@ -18,4 +18,12 @@ export { BLOCK_LENGTH, reduceBlocks } from './reduction.ts';
 export { decodeSafetensors, encodeSafetensors, type NamedTensor, type TensorFile } from './safetensors.ts';
 export { learningRateAt, type Schedule, type ScheduleName, scheduleNames } from './schedules.ts';
 export { type Range, ShardPlan } from './shards.ts';
-export { type Addition, coveringNodes, type Operand, planReduction, type Reduction, ROOT, shardsUnder } from './tree.ts';
+export {
+  type Addition,
+  coveringNodes,
+  type Operand,
+  planReduction,
+  type Reduction,
+  ROOT,
+  shardsUnder,
+} from './tree.ts';

@@ -1,6 +1,7 @@
 /** Loads the SIMD loops of `kernels/kernels.ts` over a memory, private to a thread or shared between threads. */
-import { privateMemoryKernels, sharedMemoryKernels } from './generated/kernels.ts';
+
 import { invariant } from './errors.ts';
+import { privateMemoryKernels, sharedMemoryKernels } from './generated/kernels.ts';
 
 const PAGE_BYTES = 65_536;
 const MAX_PAGES = 65_536;
@@ -40,7 +41,14 @@ export interface KernelFunctions {
     nesterov: number,
     keep: number,
   ): void;
-  average(toStatistic: number, statistic: number, sums: number, length: number, scale: number, oneMinusMomentum: number): void;
+  average(
+    toStatistic: number,
+    statistic: number,
+    sums: number,
+    length: number,
+    scale: number,
+    oneMinusMomentum: number,
+  ): void;
 }
 
 function decode(base64: string): Uint8Array<ArrayBuffer> {

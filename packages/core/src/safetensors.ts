@@ -30,7 +30,11 @@ export function encodeSafetensors({ tensors, metadata }: TensorFile): Uint8Array
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   const headerLength = Math.ceil(json.length / ALIGNMENT) * ALIGNMENT;
-  const bytes = new Uint8Array(LENGTH_BYTES + headerLength + offset).fill(0x20, LENGTH_BYTES, LENGTH_BYTES + headerLength);
+  const bytes = new Uint8Array(LENGTH_BYTES + headerLength + offset).fill(
+    0x20,
+    LENGTH_BYTES,
+    LENGTH_BYTES + headerLength,
+  );
   new DataView(bytes.buffer).setBigUint64(0, BigInt(headerLength), true);
   bytes.set(json, LENGTH_BYTES);
   let at = LENGTH_BYTES + headerLength;
@@ -54,7 +58,11 @@ interface TensorHeader {
  */
 export function decodeSafetensors(bytes: Uint8Array, source: string): TensorFile {
   const invalid = (what: string): LockstepError =>
-    new LockstepError('run-invalid', `${source} is no valid safetensors file: ${what}.`, 'Use another file, or write it again.');
+    new LockstepError(
+      'run-invalid',
+      `${source} is no valid safetensors file: ${what}.`,
+      'Use another file, or write it again.',
+    );
   if (bytes.length < LENGTH_BYTES) throw invalid(`it has ${bytes.length} bytes`);
   const headerLength = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const dataStart = LENGTH_BYTES + headerLength;

@@ -34,7 +34,11 @@ export function learningRateAt(schedule: Schedule, step: number): number {
       const start = peak / ONE_CYCLE.startDivisor;
       const rise = ONE_CYCLE.riseFraction * totalSteps;
       if (step < rise) return cosineBetween(start, peak, step / rise);
-      return cosineBetween(peak, start / ONE_CYCLE.endDivisor, Math.min(1, (step - rise) / Math.max(1, totalSteps - rise)));
+      return cosineBetween(
+        peak,
+        start / ONE_CYCLE.endDivisor,
+        Math.min(1, (step - rise) / Math.max(1, totalSteps - rise)),
+      );
     }
     default:
       return name satisfies never;

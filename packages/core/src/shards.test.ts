@@ -11,27 +11,30 @@ const plans: [numSamples: number, numShards: number, batchSize: number][] = [
 ];
 
 describe('ShardPlan', () => {
-  it.each(plans)('covers %i samples in %i shards exactly once per epoch at batch %i', (numSamples, numShards, batchSize) => {
-    const plan = new ShardPlan(numSamples, numShards, batchSize);
-    const times = new Uint8Array(numSamples);
-    let total = 0;
-    for (let step = 0; step < plan.stepsPerEpoch; step++) {
-      let stepSize = 0;
-      for (let shard = 0; shard < numShards; shard++) {
-        const order = plan.epochOrder(3, 1, shard);
-        const { from, to } = plan.microBatch(shard, step);
-        for (const index of order.subarray(from, to)) times[index]!++;
-        expect(to - from).toBeLessThanOrEqual(plan.maxMicroBatchSize);
-        stepSize += to - from;
+  it.each(plans)(
+    'covers %i samples in %i shards exactly once per epoch at batch %i',
+    (numSamples, numShards, batchSize) => {
+      const plan = new ShardPlan(numSamples, numShards, batchSize);
+      const times = new Uint8Array(numSamples);
+      let total = 0;
+      for (let step = 0; step < plan.stepsPerEpoch; step++) {
+        let stepSize = 0;
+        for (let shard = 0; shard < numShards; shard++) {
+          const order = plan.epochOrder(3, 1, shard);
+          const { from, to } = plan.microBatch(shard, step);
+          for (const index of order.subarray(from, to)) times[index]!++;
+          expect(to - from).toBeLessThanOrEqual(plan.maxMicroBatchSize);
+          stepSize += to - from;
+        }
+        expect(stepSize).toBe(plan.stepSize(step));
+        expect(stepSize).toBeGreaterThan(0);
+        expect(stepSize).toBeLessThanOrEqual(batchSize);
+        total += stepSize;
       }
-      expect(stepSize).toBe(plan.stepSize(step));
-      expect(stepSize).toBeGreaterThan(0);
-      expect(stepSize).toBeLessThanOrEqual(batchSize);
-      total += stepSize;
-    }
-    expect(total).toBe(numSamples);
-    expect(times.every((count) => count === 1)).toBe(true);
-  });
+      expect(total).toBe(numSamples);
+      expect(times.every((count) => count === 1)).toBe(true);
+    },
+  );
 
   it('orders a shard by seed, epoch and shard', () => {
     const plan = new ShardPlan(800, 8, 80);

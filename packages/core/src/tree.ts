@@ -32,7 +32,9 @@ export function coveringNodes(range: Range, numShards: number): number[] {
 }
 
 /** Where an addition reads from: a partial sum given from outside, or the result of an earlier addition. */
-export type Operand = { readonly kind: 'source'; readonly index: number } | { readonly kind: 'register'; readonly index: number };
+export type Operand =
+  | { readonly kind: 'source'; readonly index: number }
+  | { readonly kind: 'register'; readonly index: number };
 
 export interface Addition {
   /** Register that receives left + right. */

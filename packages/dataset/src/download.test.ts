@@ -84,11 +84,17 @@ describe('download', () => {
     await expectComplete(both.folder);
   });
 
-  it('gives up on a mirror that is cut again and again', async () => {
-    await using mirror = await startMirror({ cutAfter: [1000, 1000, 1000, 1000, 1000, 1000] });
-    const error = await failureOf(download(FIRST, await options(mirror.url)));
-    expect(error.code).toBe('dataset-unavailable');
-    expect(mirror.log).toHaveLength(3);
+  it('gives up on a mirror that is cut three times, and at once on one that stays silent', async () => {
+    for (const [behaviour, numTries] of [
+      [{ cutAfter: Array(6).fill(1000) }, 3],
+      [{ cutAfter: Array(6).fill(0) }, 3],
+      [{ stallAfter: 0 }, 1],
+    ] as const) {
+      await using mirror = await startMirror(behaviour);
+      const error = await failureOf(download(FIRST, await options(mirror.url)));
+      expect(error.code).toBe('dataset-unavailable');
+      expect(mirror.log).toHaveLength(numTries);
+    }
   });
 
   it('resumes in a later run what an interrupted one left', async () => {

@@ -32,7 +32,7 @@ export interface DownloadOptions {
   readonly stallTimeoutMs: number;
 }
 
-/** How often one mirror is asked for the rest of a file in all. */
+/** How often one mirror may fail before it is asked no more. */
 const MAX_TRIES = 3;
 
 /** A mirror did not deliver; another may. */

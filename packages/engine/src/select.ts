@@ -87,7 +87,11 @@ export async function chooseEngine(
   config: EngineConfig,
 ): Promise<EngineChoice> {
   if (requested !== 'auto') {
-    return { kind: requested, device: await tryEngine(requested, requestedDevice, config), reason: 'asked for with --engine' };
+    return {
+      kind: requested,
+      device: await tryEngine(requested, requestedDevice, config),
+      reason: 'asked for with --engine',
+    };
   }
   const failures: string[] = [];
   for (const kind of preference) {

@@ -74,7 +74,8 @@ export function allocateShared(
   numThreads: number,
 ): { memory: WebAssembly.Memory; layout: SharedLayout } {
   const region = new Region();
-  const vectors = (count: number, length: number): number[] => Array.from({ length: count }, () => region.floats(length));
+  const vectors = (count: number, length: number): number[] =>
+    Array.from({ length: count }, () => region.floats(length));
   const state = (): StatePointers => ({
     parameters: region.floats(layout.numParameters),
     slots: vectors(numOptimizerSlots(optimizer.name), layout.numWeights),

@@ -100,7 +100,9 @@ export class WorkerPool {
   async gradient(position: StepPosition, range: Range): Promise<PartialSum[]> {
     let used = 0;
     const shares = divideRange(range, this.numThreads).map((part) =>
-      coveringNodes(part, this.#job.numShards).map((node): PartialSum => ({ node, at: this.#shared.partials[used++]! })),
+      coveringNodes(part, this.#job.numShards).map(
+        (node): PartialSum => ({ node, at: this.#shared.partials[used++]! }),
+      ),
     );
     const busy = shares.filter((partials) => partials.length > 0);
     await this.#all(busy.map((partials): Task => ({ kind: 'gradient', ...position, partials })));
@@ -152,7 +154,11 @@ export class WorkerPool {
 
   /** The flat parameter vector before step `version` of the run: a view into the shared memory, valid until the step after it. */
   parameters(version: number): Float32Array {
-    return new Float32Array(this.#memory.buffer, this.#shared.state[version % 2]!.parameters, this.#layout.numParameters);
+    return new Float32Array(
+      this.#memory.buffer,
+      this.#shared.state[version % 2]!.parameters,
+      this.#layout.numParameters,
+    );
   }
 
   /** The optimizer's state vectors before step `version`; valid as long as {@link parameters}. */

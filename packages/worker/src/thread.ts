@@ -11,7 +11,14 @@ import {
   type UpdateScalars,
   updateSlice,
 } from '@lockstep/core';
-import { createEngine, type Engine, type Evaluation, type Network, parseTopology, type Samples } from '@lockstep/engine';
+import {
+  createEngine,
+  type Engine,
+  type Evaluation,
+  type Network,
+  parseTopology,
+  type Samples,
+} from '@lockstep/engine';
 import { workerData } from 'piscina';
 import type { ThreadSetup } from './job.ts';
 import { SubtreeSummer } from './subtree.ts';
@@ -94,8 +101,7 @@ class Thread {
           }));
           return engine.gradient(batches, sums);
         },
-        (block, start, length) =>
-          this.#shared.set(values.subarray(block / 4, block / 4 + length), at / 4 + start),
+        (block, start, length) => this.#shared.set(values.subarray(block / 4, block / 4 + length), at / 4 + start),
       );
     }
   }
@@ -133,18 +139,27 @@ class Thread {
     const sources = partials.map(({ at }) => at);
     const squares = new Float64Array(this.#setup.memory.buffer, layout.squares, Math.ceil(numWeights / BLOCK_LENGTH));
     const reduction = this.#planFor(partials);
-    reduceBlocks(this.#kernels, reduction, sources, layout.scratch[slice.index]!, slice.from, slice.to, (block, start, length) => {
-      const end = start + length;
-      if (update) {
-        this.#updateSlice(update, block, start, length);
-      } else {
-        this.#kernels.copy(layout.sum + start * 4, block, length);
-        const weights = Math.min(end, numWeights) - start;
-        if (weights > 0) squares[start / BLOCK_LENGTH] = this.#kernels.sumSquares(block, weights);
-      }
-      const tail = Math.max(start, numParameters);
-      if (tail < end) this.#kernels.copy(layout.tail + (tail - numParameters) * 4, block + (tail - start) * 4, end - tail);
-    });
+    reduceBlocks(
+      this.#kernels,
+      reduction,
+      sources,
+      layout.scratch[slice.index]!,
+      slice.from,
+      slice.to,
+      (block, start, length) => {
+        const end = start + length;
+        if (update) {
+          this.#updateSlice(update, block, start, length);
+        } else {
+          this.#kernels.copy(layout.sum + start * 4, block, length);
+          const weights = Math.min(end, numWeights) - start;
+          if (weights > 0) squares[start / BLOCK_LENGTH] = this.#kernels.sumSquares(block, weights);
+        }
+        const tail = Math.max(start, numParameters);
+        if (tail < end)
+          this.#kernels.copy(layout.tail + (tail - numParameters) * 4, block + (tail - start) * 4, end - tail);
+      },
+    );
   }
 
   /** The same partial sums come step after step; their plan is made once. */
@@ -173,7 +188,11 @@ class Thread {
     const { images, labels } = this.#setup.test;
     const size = this.#sampleSize;
     // Copied: native engines refuse tensors over shared memory.
-    return engine.evaluate({ count: to - from, images: images.slice(from * size, to * size), labels: labels.slice(from, to) });
+    return engine.evaluate({
+      count: to - from,
+      images: images.slice(from * size, to * size),
+      labels: labels.slice(from, to),
+    });
   }
 }
 

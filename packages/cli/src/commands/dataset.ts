@@ -1,6 +1,7 @@
 /** `lockstep dataset fetch|verify|show`: the data itself. */
-import { LockstepError } from '@lockstep/core';
+
 import { dataOptions } from '@lockstep/coordinator';
+import { LockstepError } from '@lockstep/core';
 import { classCounts, fetchDataset, loadDataset, verifyDataset, writeContactSheet } from '@lockstep/dataset';
 import type { Command } from 'commander';
 import pc from 'picocolors';
@@ -37,7 +38,8 @@ export function datasetCommand(program: Command): void {
       });
       output.endProgress();
       for (const file of result.files) {
-        const how = file.action === 'kept' ? 'there already' : `downloaded from ${file.from}${file.why ? ` (${file.why})` : ''}`;
+        const how =
+          file.action === 'kept' ? 'there already' : `downloaded from ${file.from}${file.why ? ` (${file.why})` : ''}`;
         output.line(`${pc.green('✓')} ${file.path}  ${megabytes(file.bytes)}  ${how}`);
       }
       output.event({ event: 'fetched', ...result });
@@ -52,7 +54,9 @@ export function datasetCommand(program: Command): void {
       const result = await verifyDataset({ dataDir, env: process.env, signal: interruptible(output) });
       output.line(`${result.folder} (${result.what})`);
       for (const file of result.files) {
-        output.line(file.ok ? `${pc.green('✓')} ${file.name}  md5 ${file.md5}` : `${pc.red('✗')} ${file.name}  ${file.problem}`);
+        output.line(
+          file.ok ? `${pc.green('✓')} ${file.name}  md5 ${file.md5}` : `${pc.red('✗')} ${file.name}  ${file.problem}`,
+        );
       }
       output.event({ event: 'verified', ...result });
       if (!result.ok) {

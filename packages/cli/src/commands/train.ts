@@ -82,7 +82,9 @@ class Display {
       }
       case 'step':
         output.line(
-          pc.dim(`  step ${event.runStep}  loss ${event.loss.toFixed(4)}  learning rate ${event.learningRate.toPrecision(3)}`),
+          pc.dim(
+            `  step ${event.runStep}  loss ${event.loss.toFixed(4)}  learning rate ${event.learningRate.toPrecision(3)}`,
+          ),
         );
         return;
       case 'epoch':

@@ -8,7 +8,8 @@ interface Activated {
 }
 
 /** Where `condition` holds the gradient, elsewhere zero. */
-const gate = (g: GraphBuilder, condition: Value, gradient: Value): Value => g.op('Where', [condition, gradient, g.scalar(0)]);
+const gate = (g: GraphBuilder, condition: Value, gradient: Value): Value =>
+  g.op('Where', [condition, gradient, g.scalar(0)]);
 
 /** 0.5 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))): Hendrycks and Gimpel, 2016. */
 const GELU_TANH = { scale: Math.sqrt(2 / Math.PI), cubic: 0.044_715 };
@@ -21,7 +22,8 @@ export const activations: { readonly [name in ActivationName]: (g: GraphBuilder,
 
   relu6: (g, input) => {
     const output = g.op('Clip', [input, g.scalar(0), g.scalar(6)]);
-    const inside = (): Value => g.op('And', [g.op('Greater', [input, g.scalar(0)]), g.op('Less', [input, g.scalar(6)])]);
+    const inside = (): Value =>
+      g.op('And', [g.op('Greater', [input, g.scalar(0)]), g.op('Less', [input, g.scalar(6)])]);
     return { output, backward: (gradient) => gate(g, inside(), gradient) };
   },
 
@@ -51,7 +53,10 @@ export const activations: { readonly [name in ActivationName]: (g: GraphBuilder,
   gelu_tanh: (g, input) => {
     const { scale, cubic } = GELU_TANH;
     const square = g.op('Mul', [input, input]);
-    const inner = g.op('Mul', [g.op('Mul', [input, g.scalar(scale)]), g.op('Add', [g.op('Mul', [square, g.scalar(cubic)]), g.scalar(1)])]);
+    const inner = g.op('Mul', [
+      g.op('Mul', [input, g.scalar(scale)]),
+      g.op('Add', [g.op('Mul', [square, g.scalar(cubic)]), g.scalar(1)]),
+    ]);
     const tanh = g.op('Tanh', [inner]);
     const half = g.op('Mul', [g.op('Add', [tanh, g.scalar(1)]), g.scalar(0.5)]);
     const slope = (): Value => {

@@ -65,7 +65,10 @@ class Compilation implements RuleContext {
 
   #named(name: string, dims: readonly number[]): Parameter {
     const parameter = this.#byName.get(name);
-    invariant(parameter && numElements(dims) === parameter.size, `${name} is a parameter of ${numElements(dims)} elements`);
+    invariant(
+      parameter && numElements(dims) === parameter.size,
+      `${name} is a parameter of ${numElements(dims)} elements`,
+    );
     return parameter;
   }
 
@@ -109,7 +112,10 @@ class Compilation implements RuleContext {
     const { inputShape } = this.#network;
     // Scaled as rows, not as pictures: with one channel a scalar would be broadcast pixel by pixel.
     const rows = g.input(names.images(this.#batch), 'uint8', [this.#dimension, numElements(inputShape)]);
-    const scaled = g.reshape(g.op('Mul', [g.op('Cast', [rows], { to: dataTypes.float32 }), g.scalar(1 / 255)]), [-1, ...inputShape]);
+    const scaled = g.reshape(g.op('Mul', [g.op('Cast', [rows], { to: dataTypes.float32 }), g.scalar(1 / 255)]), [
+      -1,
+      ...inputShape,
+    ]);
     const values = new Map<string, Value>();
     const results = new Map<string, RuleResult>();
     for (const node of this.#network.nodes) {
@@ -132,8 +138,13 @@ class Compilation implements RuleContext {
   #loss(logits: Value, labelSmoothing: number): Value {
     const { g } = this;
     const { numClasses } = this.#network;
-    const labels = g.op('Cast', [g.input(names.labels(this.#batch), 'uint8', [this.#dimension])], { to: dataTypes.int64 });
-    const classes = g.integers(Array.from({ length: numClasses }, (_, i) => i), [1, numClasses]);
+    const labels = g.op('Cast', [g.input(names.labels(this.#batch), 'uint8', [this.#dimension])], {
+      to: dataTypes.int64,
+    });
+    const classes = g.integers(
+      Array.from({ length: numClasses }, (_, i) => i),
+      [1, numClasses],
+    );
     const hits = g.op('Cast', [g.op('Equal', [g.reshape(labels, [-1, 1]), classes])], { to: dataTypes.float32 });
     const target =
       labelSmoothing === 0

@@ -3,8 +3,8 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import * as ort from 'onnxruntime-node';
 import { fillDropoutMask } from '../dropout.ts';
 import type { Engine, EngineConfig, Evaluation, MicroBatch, RandomKey, Samples } from '../engine.ts';
-import { type CompiledGraph, compileInference, compileTraining, names, type ParameterBinding } from './compile.ts';
 import { type Network, numElements } from '../topology/network.ts';
+import { type CompiledGraph, compileInference, compileTraining, names, type ParameterBinding } from './compile.ts';
 
 /** One thread per engine: a pool of engines uses the cores, and one thread always adds in the same order. */
 const sessionOptions: InferenceSession.SessionOptions = {

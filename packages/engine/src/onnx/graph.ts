@@ -17,8 +17,16 @@ export class GraphBuilder {
   }
 
   /** Adds an operator with several outputs. */
-  ops(type: string, inputs: readonly Value[], numOutputs: number, attributes: { readonly [name: string]: Attribute } = {}): Value[] {
-    const outputs = Array.from({ length: numOutputs }, (_, i) => `${type}_${this.#nodes.length}${i > 0 ? `_${i}` : ''}`);
+  ops(
+    type: string,
+    inputs: readonly Value[],
+    numOutputs: number,
+    attributes: { readonly [name: string]: Attribute } = {},
+  ): Value[] {
+    const outputs = Array.from(
+      { length: numOutputs },
+      (_, i) => `${type}_${this.#nodes.length}${i > 0 ? `_${i}` : ''}`,
+    );
     this.#nodes.push({ type, inputs, outputs, attributes });
     return outputs;
   }
@@ -66,7 +74,13 @@ export class GraphBuilder {
   }
 
   /** Cuts [start, end) with a step out of the given axes; `end` may exceed the dimension. */
-  slice(value: Value, axes: readonly number[], starts: readonly number[], ends: readonly number[], steps: readonly number[]): Value {
+  slice(
+    value: Value,
+    axes: readonly number[],
+    starts: readonly number[],
+    ends: readonly number[],
+    steps: readonly number[],
+  ): Value {
     return this.op('Slice', [value, ...[starts, ends, axes, steps].map((list) => this.integers(list))]);
   }
 

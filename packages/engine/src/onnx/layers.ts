@@ -91,7 +91,8 @@ const conv2d: Rule<'conv2d'> = (context, node, [input]) => {
       }
       const positions = kernelHeight * kernelWidth;
       const columns = g.op('Gemm', [rows, kernel], { transB: 1 });
-      const pieces = positions === 1 ? [columns] : g.ops('Split', [columns], positions, { axis: 1, num_outputs: positions });
+      const pieces =
+        positions === 1 ? [columns] : g.ops('Split', [columns], positions, { axis: 1, num_outputs: positions });
       const pictures = pieces.map((piece) => g.reshape(piece, [-1, node.shape[0]!, node.shape[1]!, channels]));
       return [fold(g, pictures, node.window, inputShape, node.shape)];
     },
@@ -103,7 +104,13 @@ const conv2d: Rule<'conv2d'> = (context, node, [input]) => {
  * one that transposes the narrower matrix is much the faster; its result is small and turned around afterwards. (The
  * reshape keeps ONNX Runtime from folding the transpose back into the product.)
  */
-function kernelGradient(g: GraphBuilder, windows: Value, rows: Value, planar: boolean, [size, filters]: readonly number[]): Value {
+function kernelGradient(
+  g: GraphBuilder,
+  windows: Value,
+  rows: Value,
+  planar: boolean,
+  [size, filters]: readonly number[],
+): Value {
   if (planar) return g.op('Gemm', [windows, rows]);
   const transposed = g.reshape(g.op('Gemm', [rows, windows], { transA: 1 }), [1, filters!, size!]);
   return g.reshape(g.op('Transpose', [transposed], { perm: [0, 2, 1] }), [size!, filters!]);
@@ -131,7 +138,8 @@ const depthwiseConv2d: Rule<'depthwiseConv2d'> = (context, node, [input]) => {
       const kernelGradients = slices.map((slice) => g.reduce('ReduceSum', g.op('Mul', [slice, apart]), [0, 1], false));
       const stacked = kernelGradients.map((part) => g.reshape(part, [1, channels, multiplier]));
       context.produce(node.kernel, g.op('Concat', stacked, { axis: 0 }), [positions, channels, multiplier]);
-      if (node.bias !== undefined) context.produce(node.bias, sumRows(g, g.reshape(gradient, [-1, filters])), [filters]);
+      if (node.bias !== undefined)
+        context.produce(node.bias, sumRows(g, g.reshape(gradient, [-1, filters])), [filters]);
       if (!wanted) return [undefined];
       const pieces = weights.map((weight) => {
         const product = g.op('Mul', [apart, weight]);
@@ -145,7 +153,12 @@ const depthwiseConv2d: Rule<'depthwiseConv2d'> = (context, node, [input]) => {
 
 const maxPool: Rule<'maxPool'> = (context, node, [input]) => {
   const { g } = context;
-  const slices = windowSlices(g, pad(g, input!, node.window.padding, Number.NEGATIVE_INFINITY), node.window, node.shape);
+  const slices = windowSlices(
+    g,
+    pad(g, input!, node.window.padding, Number.NEGATIVE_INFINITY),
+    node.window,
+    node.shape,
+  );
   // A tournament between neighbours. The winner of each match is kept for the backward pass; on a tie the earlier one
   // wins, so that exactly one position of a window gets the gradient, the first in row-major order.
   type Entry = { readonly value: Value; readonly match: readonly [Entry, Entry] | undefined };
@@ -187,14 +200,25 @@ const averagePool: Rule<'averagePool'> = (context, node, [input]) => {
   const inputShape = context.shapeOf(node.inputs[0]!);
   const [outHeight, outWidth] = node.shape as [number, number, number];
   const counts = windowCounts(node.window, inputShape, node.shape);
-  const shares = g.floats(counts.map((count) => 1 / count), [outHeight, outWidth, 1]);
+  const shares = g.floats(
+    counts.map((count) => 1 / count),
+    [outHeight, outWidth, 1],
+  );
   const slices = windowSlices(g, pad(g, input!, node.window.padding), node.window, node.shape);
   return {
     output: g.op('Mul', [g.sum(slices), shares]),
     backward: (gradient, [wanted]) => {
       if (!wanted) return [undefined];
       const share = g.op('Mul', [gradient, shares]);
-      return [fold(g, slices.map(() => share), node.window, inputShape, node.shape)];
+      return [
+        fold(
+          g,
+          slices.map(() => share),
+          node.window,
+          inputShape,
+          node.shape,
+        ),
+      ];
     },
   };
 };

@@ -83,9 +83,13 @@ function writeDimension(dimension: number | string, pbf: PbfWriter): void {
 
 function writeTensorType(value: ValueInfo, pbf: PbfWriter): void {
   pbf.writeVarintField(1, dataTypes[value.type]);
-  pbf.writeMessage(2, (dims: ValueInfo['dims'], shape: PbfWriter) => {
-    for (const dimension of dims) shape.writeMessage(1, writeDimension, dimension);
-  }, value.dims);
+  pbf.writeMessage(
+    2,
+    (dims: ValueInfo['dims'], shape: PbfWriter) => {
+      for (const dimension of dims) shape.writeMessage(1, writeDimension, dimension);
+    },
+    value.dims,
+  );
 }
 
 function writeValueInfo(value: ValueInfo, pbf: PbfWriter): void {
@@ -107,9 +111,13 @@ export function encodeModel(graph: Graph): Uint8Array {
   pbf.writeVarintField(1, IR_VERSION);
   pbf.writeStringField(2, 'lockstep');
   pbf.writeMessage(7, writeGraph, graph);
-  pbf.writeMessage(8, (version: number, opset: PbfWriter) => {
-    opset.writeStringField(1, '');
-    opset.writeVarintField(2, version);
-  }, OPSET_VERSION);
+  pbf.writeMessage(
+    8,
+    (version: number, opset: PbfWriter) => {
+      opset.writeStringField(1, '');
+      opset.writeVarintField(2, version);
+    },
+    OPSET_VERSION,
+  );
   return pbf.finish();
 }

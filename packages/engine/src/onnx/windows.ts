@@ -2,10 +2,12 @@
  * Windows over NHWC pictures: taking them apart (`unfold`, `windowSlices`) and, for gradients, putting them together
  * again (`fold`). Convolution and pooling are written in terms of these.
  */
-import type { GraphBuilder, Value } from './graph.ts';
-import type { Padding, Shape, Window } from '../topology/network.ts';
 
-const hasPadding = ({ top, bottom, left, right }: Padding): boolean => top !== 0 || bottom !== 0 || left !== 0 || right !== 0;
+import type { Padding, Shape, Window } from '../topology/network.ts';
+import type { GraphBuilder, Value } from './graph.ts';
+
+const hasPadding = ({ top, bottom, left, right }: Padding): boolean =>
+  top !== 0 || bottom !== 0 || left !== 0 || right !== 0;
 
 /** Adds rows and columns of `fill`; negative amounts cut them off. */
 export function pad(g: GraphBuilder, value: Value, padding: Padding, fill = 0): Value {
@@ -147,12 +149,19 @@ export function transposedConvolution(
  * rows of the picture where {@link unfold} would move single values.
  */
 export function unfoldPlanes(g: GraphBuilder, value: Value, window: Window, output: Shape): Value {
-  const planes = windowSlices(g, pad(g, value, window.padding), window, output).map((plane) => g.reshape(plane, [1, -1]));
+  const planes = windowSlices(g, pad(g, value, window.padding), window, output).map((plane) =>
+    g.reshape(plane, [1, -1]),
+  );
   return planes.length === 1 ? planes[0]! : g.op('Concat', planes, { axis: 0 });
 }
 
 /** Spreads a picture out so that its pixels lie `strides` apart, with zeros between and behind them. */
-function dilate(g: GraphBuilder, value: Value, [height, width, channels]: Shape, strides: readonly [number, number]): Value {
+function dilate(
+  g: GraphBuilder,
+  value: Value,
+  [height, width, channels]: Shape,
+  strides: readonly [number, number],
+): Value {
   if (strides[0] === 1 && strides[1] === 1) return value;
   const apart = g.reshape(value, [-1, height!, 1, width!, 1, channels!]);
   const ends = [0, 0, strides[0] - 1, 0, strides[1] - 1, 0];
@@ -184,7 +193,13 @@ function interleave(
  * @param pieces per position inside the window, [N, outHeight, outWidth, channels]
  * @returns [N, height, width, channels] of the picture before padding
  */
-export function fold(g: GraphBuilder, pieces: readonly Value[], window: Window, inputShape: Shape, output: Shape): Value {
+export function fold(
+  g: GraphBuilder,
+  pieces: readonly Value[],
+  window: Window,
+  inputShape: Shape,
+  output: Shape,
+): Value {
   const [height, width, channels] = inputShape as [number, number, number];
   const [outHeight, outWidth] = output as [number, number];
   const { size, strides, padding } = window;

@@ -18,7 +18,7 @@ export interface Operands {
 }
 
 /** Gradients of the loss: one for each input of the node, and one for each weight it owns, by name. */
-export interface Gradients {
+interface Gradients {
   readonly inputs: readonly Tensor[];
   readonly weights: Readonly<Record<string, Tensor>>;
 }

@@ -48,7 +48,11 @@ const one = pair.refine(([height, width]) => height === 1 && width === 1, 'only 
 /** Fields of everything that slides a window over a picture. */
 const windowFields = {
   strides: pair.nullish(),
-  padding: z.string().toLowerCase().pipe(z.enum(['valid', 'same'])).default('valid'),
+  padding: z
+    .string()
+    .toLowerCase()
+    .pipe(z.enum(['valid', 'same']))
+    .default('valid'),
   data_format: z.enum(['channels_last'], 'only channels_last is supported').nullish(),
 };
 
@@ -66,11 +70,12 @@ export const zeroPaddingSchema = z.union([
   z
     .tuple([z.tuple([integer, integer]), z.tuple([integer, integer])])
     .transform(([[top, bottom], [left, right]]) => ({ top, bottom, left, right })),
-  z.tuple([integer, integer]).transform(([rows, columns]) => ({ top: rows, bottom: rows, left: columns, right: columns })),
+  z
+    .tuple([integer, integer])
+    .transform(([rows, columns]) => ({ top: rows, bottom: rows, left: columns, right: columns })),
 ]);
 
-const none = (what: string, instead: string) =>
-  z.null(`${what} is not supported; ${instead}`).optional();
+const none = (what: string, instead: string) => z.null(`${what} is not supported; ${instead}`).optional();
 
 /** What Keras lets a layer add to the loss or impose on weights; refused instead of ignored. */
 export const refusedExtras = {
@@ -83,7 +88,11 @@ export const refusedExtras = {
   bias_constraint: none('a bias constraint', 'remove it'),
 };
 
-const varianceScaling = (scale: number, mode: 'fanIn' | 'fanAverage', distribution: 'uniform' | 'truncatedNormal'): Initializer => ({
+const varianceScaling = (
+  scale: number,
+  mode: 'fanIn' | 'fanAverage',
+  distribution: 'uniform' | 'truncatedNormal',
+): Initializer => ({
   kind: 'varianceScaling',
   scale,
   mode,
@@ -124,7 +133,8 @@ function parameterizedInitializer(name: string, config: Record<string, unknown>)
         untruncated_normal: 'normal',
       } as const;
       const mode = modes[String(config.mode ?? 'fan_in') as keyof typeof modes];
-      const distribution = distributions[String(config.distribution ?? 'truncated_normal') as keyof typeof distributions];
+      const distribution =
+        distributions[String(config.distribution ?? 'truncated_normal') as keyof typeof distributions];
       if (!mode || !distribution) return undefined;
       return { kind: 'varianceScaling', scale: numberIn(config, 'scale', 1), mode, distribution };
     }

@@ -1,5 +1,5 @@
 /** One entry per supported Keras layer: checks its configuration and says which nodes and parameters it becomes. */
-import { glorotUniform, type ParameterSpec, zeros as zerosInitializer, ones as onesInitializer } from '@lockstep/core';
+import { glorotUniform, ones as onesInitializer, type ParameterSpec, zeros as zerosInitializer } from '@lockstep/core';
 import { z } from 'zod';
 import {
   activationSchema,
@@ -31,7 +31,10 @@ export interface LayerContext {
 type LayerBuilder = (config: unknown, context: LayerContext) => BuiltLayer;
 
 const define =
-  <Schema extends z.ZodType>(schema: Schema, build: (config: z.output<Schema>, context: LayerContext) => BuiltLayer): LayerBuilder =>
+  <Schema extends z.ZodType>(
+    schema: Schema,
+    build: (config: z.output<Schema>, context: LayerContext) => BuiltLayer,
+  ): LayerBuilder =>
   (config, context) =>
     build(schema.parse(config), context);
 
@@ -42,7 +45,12 @@ const plain = (operation: LayerOperation, shape: Shape, parameters: readonly Par
   activation: 'linear',
 });
 
-const weight = (name: string, shape: Shape, initializer: ParameterSpec['initializer'], decays: boolean): ParameterSpec => ({
+const weight = (
+  name: string,
+  shape: Shape,
+  initializer: ParameterSpec['initializer'],
+  decays: boolean,
+): ParameterSpec => ({
   name,
   shape,
   kind: 'weight',
@@ -62,7 +70,12 @@ function picture({ name, inputs }: LayerContext): readonly [number, number, numb
   return shape as readonly [number, number, number];
 }
 
-function place(context: LayerContext, size: readonly [number, number], strides: readonly [number, number], padding: 'valid' | 'same') {
+function place(
+  context: LayerContext,
+  size: readonly [number, number],
+  strides: readonly [number, number],
+  padding: 'valid' | 'same',
+) {
   const [height, width] = picture(context);
   const placed = placeWindow([height, width], size, strides, padding);
   if (placed.output[0] < 1 || placed.output[1] < 1) {
@@ -142,7 +155,12 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
       const kernel = weight(`${context.name}/depthwise_kernel`, shape, config.depthwise_initializer, true);
       const bias = weight(`${context.name}/bias`, [channels * config.depth_multiplier], config.bias_initializer, false);
       return {
-        operation: { kind: 'depthwiseConv2d', window, kernel: kernel.name, bias: config.use_bias ? bias.name : undefined },
+        operation: {
+          kind: 'depthwiseConv2d',
+          window,
+          kernel: kernel.name,
+          bias: config.use_bias ? bias.name : undefined,
+        },
         shape: [...output, channels * config.depth_multiplier],
         parameters: config.use_bias ? [kernel, bias] : [kernel],
         activation: config.activation,
@@ -158,7 +176,10 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
   Flatten: define(z.object({}), (_, { inputs }) => plain({ kind: 'reshape' }, [numElements(inputs[0]!)])),
   Reshape: define(z.object({ target_shape: z.array(z.number().int()).min(1) }), (config, { name, inputs }) => {
     const size = numElements(inputs[0]!);
-    const known = config.target_shape.reduce((product, dimension) => (dimension === -1 ? product : product * dimension), 1);
+    const known = config.target_shape.reduce(
+      (product, dimension) => (dimension === -1 ? product : product * dimension),
+      1,
+    );
     const shape = config.target_shape.map((dimension) => (dimension === -1 ? size / known : dimension));
     if (numElements(shape) !== size || shape.some((dimension) => !Number.isInteger(dimension) || dimension < 1)) {
       throw unsupported(
@@ -168,7 +189,9 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
     }
     return plain({ kind: 'reshape' }, shape);
   }),
-  Activation: define(z.object({ activation: activationSchema }), (config, context) => activationLayer(config.activation, context)),
+  Activation: define(z.object({ activation: activationSchema }), (config, context) =>
+    activationLayer(config.activation, context),
+  ),
   ReLU: define(
     z.object({
       max_value: z.union([z.literal(6), z.null()], 'only no maximum and 6 are supported').optional(),
@@ -189,7 +212,15 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
   ),
   BatchNormalization: define(
     z.object({
-      axis: z.union([z.number().int(), z.array(z.number().int()).length(1).transform(([axis]) => axis!)]).default(-1),
+      axis: z
+        .union([
+          z.number().int(),
+          z
+            .array(z.number().int())
+            .length(1)
+            .transform(([axis]) => axis!),
+        ])
+        .default(-1),
       momentum: z.number().min(0).max(1).default(0.99),
       epsilon: z.number().positive().default(1e-3),
       center: z.boolean().default(true),
@@ -202,7 +233,10 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
     (config, { name, inputs }) => {
       const shape = inputs[0]!;
       if (config.axis !== -1 && config.axis !== shape.length) {
-        throw unsupported(`Layer "${name}" normalizes axis ${config.axis}.`, 'Only the last axis (channels) is supported: use axis -1.');
+        throw unsupported(
+          `Layer "${name}" normalizes axis ${config.axis}.`,
+          'Only the last axis (channels) is supported: use axis -1.',
+        );
       }
       const channels = [shape.at(-1)!];
       const gamma = weight(`${name}/gamma`, channels, config.gamma_initializer, false);
@@ -250,13 +284,23 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
       );
     }
     const joined = inputs.reduce((sum, other) => sum + other[axis]!, 0);
-    return plain({ kind: 'concatenate', axis }, shape.map((dimension, i) => (i === axis ? joined : dimension)));
+    return plain(
+      { kind: 'concatenate', axis },
+      shape.map((dimension, i) => (i === axis ? joined : dimension)),
+    );
   }),
-  ZeroPadding2D: define(z.object({ padding: zeroPaddingSchema.default({ top: 1, bottom: 1, left: 1, right: 1 }) }), (config, context) => {
-    const [height, width, channels] = picture(context);
-    const { top, bottom, left, right } = config.padding;
-    return plain({ kind: 'zeroPad', padding: config.padding }, [height + top + bottom, width + left + right, channels]);
-  }),
+  ZeroPadding2D: define(
+    z.object({ padding: zeroPaddingSchema.default({ top: 1, bottom: 1, left: 1, right: 1 }) }),
+    (config, context) => {
+      const [height, width, channels] = picture(context);
+      const { top, bottom, left, right } = config.padding;
+      return plain({ kind: 'zeroPad', padding: config.padding }, [
+        height + top + bottom,
+        width + left + right,
+        channels,
+      ]);
+    },
+  ),
 };
 
 export const supportedLayers: readonly string[] = ['InputLayer', ...Object.keys(layerBuilders)];

@@ -32,7 +32,12 @@ export type LayerOperation =
   /** Kernel [height, width, in, filters], bias [filters]. */
   | { readonly kind: 'conv2d'; readonly window: Window; readonly kernel: string; readonly bias: string | undefined }
   /** Kernel [height, width, in, multiplier]; output channel c * multiplier + m. Bias [in * multiplier]. */
-  | { readonly kind: 'depthwiseConv2d'; readonly window: Window; readonly kernel: string; readonly bias: string | undefined }
+  | {
+      readonly kind: 'depthwiseConv2d';
+      readonly window: Window;
+      readonly kernel: string;
+      readonly bias: string | undefined;
+    }
   /** Padding never wins the maximum; of equal values the first in row-major order gets the gradient. */
   | { readonly kind: 'maxPool'; readonly window: Window }
   /** Padding counts neither in the sum nor in the divisor. */

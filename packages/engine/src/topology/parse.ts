@@ -36,7 +36,8 @@ const modelSchema = z.object({
 function findModel(json: unknown): z.output<typeof modelSchema> {
   let model = json;
   for (const wrapper of ['modelTopology', 'model_config']) {
-    if (model !== null && typeof model === 'object' && wrapper in model) model = (model as Record<string, unknown>)[wrapper];
+    if (model !== null && typeof model === 'object' && wrapper in model)
+      model = (model as Record<string, unknown>)[wrapper];
   }
   if (model !== null && typeof model === 'object' && 'node' in model) {
     throw invalid('This is a graph model (a frozen TensorFlow graph), which cannot be trained.');
@@ -63,7 +64,11 @@ function inboundNames(layer: LayerConfig): string[] {
       if (typeof value[0] === 'string' && typeof value[1] === 'number') names.push(value[0]);
       else value.forEach(visit);
     } else if (value !== null && typeof value === 'object') {
-      const { class_name, config, args } = value as { class_name?: unknown; config?: Record<string, unknown>; args?: unknown };
+      const { class_name, config, args } = value as {
+        class_name?: unknown;
+        config?: Record<string, unknown>;
+        args?: unknown;
+      };
       if (class_name === '__keras_tensor__') visit(config?.keras_history);
       else if (args !== undefined) visit(args);
     }
@@ -75,7 +80,7 @@ function inboundNames(layer: LayerConfig): string[] {
 function inputShape(layer: LayerConfig): Shape | undefined {
   const shape = layer.config.batch_input_shape ?? layer.config.batch_shape;
   const parsed = z.tuple([z.null()]).rest(z.number().int().positive()).safeParse(shape);
-  return parsed.success ? parsed.data.slice(1) as number[] : undefined;
+  return parsed.success ? (parsed.data.slice(1) as number[]) : undefined;
 }
 
 /** Layers in an order in which each comes after those it reads. */
@@ -90,7 +95,9 @@ function sortLayers(layers: readonly LayerConfig[], sequential: boolean): { laye
     const next = pending.findIndex(({ inputs }) => inputs.every((name) => done.has(name)));
     if (next < 0) {
       const { layer, inputs } = pending[0]!;
-      throw invalid(`Layer "${layerName(layer)}" reads from ${inputs.map((name) => `"${name}"`).join(', ')}, which is missing or part of a circle.`);
+      throw invalid(
+        `Layer "${layerName(layer)}" reads from ${inputs.map((name) => `"${name}"`).join(', ')}, which is missing or part of a circle.`,
+      );
     }
     const [entry] = pending.splice(next, 1);
     sorted.push(entry!);
@@ -109,7 +116,10 @@ function outputName(model: z.output<typeof modelSchema>, order: readonly { layer
   };
   visit(model.config.output_layers);
   if (names.length > 1) {
-    throw unsupported(`The model has ${names.length} outputs (${names.join(', ')}).`, 'A classifier has one output: the class probabilities.');
+    throw unsupported(
+      `The model has ${names.length} outputs (${names.join(', ')}).`,
+      'A classifier has one output: the class probabilities.',
+    );
   }
   return names[0] ?? (order.length === 0 ? '' : layerName(order.at(-1)!.layer));
 }
@@ -127,7 +137,10 @@ function build(layer: LayerConfig, name: string, inputs: readonly Shape[], numDr
   } catch (error) {
     if (!(error instanceof z.ZodError)) throw error;
     const issues = error.issues.map((issue) => `${issue.path.join('.') || 'config'}: ${issue.message}`).join('; ');
-    throw unsupported(`Layer "${name}" (${layer.class_name}): ${issues}.`, 'Change the layer in the model and export it again.');
+    throw unsupported(
+      `Layer "${name}" (${layer.class_name}): ${issues}.`,
+      'Change the layer in the model and export it again.',
+    );
   }
 }
 
@@ -167,15 +180,32 @@ export function parseTopology(json: unknown): Network {
       if (layer.class_name === 'InputLayer') continue;
       sources = [input];
     }
-    const built = build(layer, name, sources.map((source) => source.shape), dropouts.length);
+    const built = build(
+      layer,
+      name,
+      sources.map((source) => source.shape),
+      dropouts.length,
+    );
     specs.push(...built.parameters);
-    if (built.operation.kind === 'dropout') dropouts.push({ rate: built.operation.rate, size: numElements(built.shape) });
-    let node: LayerNode = { ...built.operation, id: name, inputs: sources.map((source) => source.id), shape: built.shape };
+    if (built.operation.kind === 'dropout')
+      dropouts.push({ rate: built.operation.rate, size: numElements(built.shape) });
+    let node: LayerNode = {
+      ...built.operation,
+      id: name,
+      inputs: sources.map((source) => source.id),
+      shape: built.shape,
+    };
     // A reshape to the same shape stands for an activation layer: the activation alone is enough.
     if (node.kind === 'reshape' && built.activation !== 'linear') node = sources[0]!;
     else nodes.push(node);
     if (built.activation !== 'linear') {
-      node = { kind: 'activation', activation: built.activation, id: `${name}/${built.activation}`, inputs: [node.id], shape: node.shape };
+      node = {
+        kind: 'activation',
+        activation: built.activation,
+        id: `${name}/${built.activation}`,
+        inputs: [node.id],
+        shape: node.shape,
+      };
       nodes.push(node);
     }
     outputs.set(name, node);
@@ -202,7 +232,10 @@ function finish(
     );
   }
   if (output.shape.length !== 1 || output.shape[0]! < 2) {
-    throw unsupported(`The model's output has the shape [${output.shape.join(', ')}].`, 'It must be one value per class.');
+    throw unsupported(
+      `The model's output has the shape [${output.shape.join(', ')}].`,
+      'It must be one value per class.',
+    );
   }
   const softmax = output.kind === 'activation' && output.activation === 'softmax';
   if (output.kind === 'activation' && !softmax) {

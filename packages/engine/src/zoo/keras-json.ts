@@ -7,7 +7,11 @@ export interface KerasLayer {
 }
 
 /** A Sequential model: one layer after the other. */
-export function sequential(name: string, inputShape: readonly number[], layers: readonly [className: string, config?: object][]): unknown {
+export function sequential(
+  name: string,
+  inputShape: readonly number[],
+  layers: readonly [className: string, config?: object][],
+): unknown {
   const counts = new Map<string, number>();
   const named = layers.map(([className, config], i): KerasLayer => {
     const base = className.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase();
@@ -29,7 +33,11 @@ export class FunctionalModel {
   }
 
   input(shape: readonly number[]): string {
-    this.#layers.push({ class_name: 'InputLayer', config: { name: 'input', batch_input_shape: [null, ...shape] }, inbound_nodes: [] });
+    this.#layers.push({
+      class_name: 'InputLayer',
+      config: { name: 'input', batch_input_shape: [null, ...shape] },
+      inbound_nodes: [],
+    });
     return 'input';
   }
 

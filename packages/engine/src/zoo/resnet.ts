@@ -26,7 +26,8 @@ function build(): unknown {
     });
   const normalization = (name: string, input: string): string =>
     model.layer('BatchNormalization', name, [input], { momentum: MOMENTUM, epsilon: 1e-5 });
-  const relu = (name: string, input: string): string => model.layer('Activation', name, [input], { activation: 'relu' });
+  const relu = (name: string, input: string): string =>
+    model.layer('Activation', name, [input], { activation: 'relu' });
 
   let x = convolution('stem_conv', model.input([28, 28, 1]), 16, 3, 1);
   x = relu('stem_relu', normalization('stem_bn', x));
@@ -36,7 +37,9 @@ function build(): unknown {
     branch = relu(`${stage}_relu1`, normalization(`${stage}_bn1`, branch));
     branch = normalization(`${stage}_bn2`, convolution(`${stage}_conv2`, branch, channels, 3, 1));
     const shortcut =
-      stride === 1 ? x : normalization(`${stage}_shortcut_bn`, convolution(`${stage}_shortcut`, x, channels, 1, stride));
+      stride === 1
+        ? x
+        : normalization(`${stage}_shortcut_bn`, convolution(`${stage}_shortcut`, x, channels, 1, stride));
     x = relu(`${stage}_relu2`, model.layer('Add', `${stage}_add`, [shortcut, branch]));
   });
   x = model.layer('GlobalAveragePooling2D', 'pool', [x]);

@@ -1,0 +1,4 @@
+import { describeEngineContract } from '../testing/contract.ts';
+import { createOnnxEngine } from './engine.ts';
+
+describeEngineContract('onnx', createOnnxEngine);
