@@ -3,7 +3,7 @@
  * A gradient is always of the loss summed over the micro-batch.
  */
 import { invariant, type ParameterLayout } from '@lockstep/core';
-import type { LayerNode, LayerOperation, Shape } from '../topology/network.ts';
+import { type LayerNode, type LayerOperation, numElements, type Shape } from '../topology/network.ts';
 import { activations } from './activations.ts';
 import type { GraphBuilder, Value } from './graph.ts';
 import { fold, pad, transposedConvolution, unfold, unfoldPlanes, windowCounts, windowSlices } from './windows.ts';
@@ -39,8 +39,19 @@ type Rule<Kind extends LayerOperation['kind']> = (
   inputs: readonly Value[],
 ) => RuleResult;
 
-/** Sum over all rows of a matrix: the gradient of a bias. */
-const sumRows = (g: GraphBuilder, matrix: Value): Value => g.reduce('ReduceSum', matrix, [0], false);
+/**
+ * Sum, or mean, over samples and pixels, per channel: [channels]. First over the pixels of each sample, then over the
+ * samples, which is faster than over all at once, and rounds less.
+ */
+function overPixels(g: GraphBuilder, type: 'ReduceSum' | 'ReduceMean', value: Value, shape: Shape): Value {
+  if (shape.length === 1) return g.reduce(type, value, [0], false);
+  const channels = shape.at(-1)!;
+  const perSample = g.reduce(type, g.reshape(value, [-1, numElements(shape) / channels, channels]), [1], false);
+  return g.reduce(type, perSample, [0], false);
+}
+
+const sumPixels = (g: GraphBuilder, value: Value, shape: Shape): Value => overPixels(g, 'ReduceSum', value, shape);
+const meanPixels = (g: GraphBuilder, value: Value, shape: Shape): Value => overPixels(g, 'ReduceMean', value, shape);
 
 const dense: Rule<'dense'> = (context, node, [input]) => {
   const { g } = context;
@@ -56,7 +67,7 @@ const dense: Rule<'dense'> = (context, node, [input]) => {
     backward: (gradient, [wanted]) => {
       const outRows = flat ? gradient : g.reshape(gradient, [-1, dims[1]!]);
       context.produce(node.kernel, g.op('Gemm', [rows, outRows], { transA: 1 }), dims);
-      if (node.bias !== undefined) context.produce(node.bias, sumRows(g, outRows), [dims[1]!]);
+      if (node.bias !== undefined) context.produce(node.bias, sumPixels(g, gradient, node.shape), [dims[1]!]);
       if (!wanted) return [undefined];
       const inputGradient = g.op('Gemm', [outRows, kernel], { transB: 1 });
       return [flat ? inputGradient : g.reshape(inputGradient, [-1, ...inputShape])];
@@ -70,7 +81,7 @@ const conv2d: Rule<'conv2d'> = (context, node, [input]) => {
   const [, , channels] = inputShape as [number, number, number];
   const [, , filters] = node.shape as [number, number, number];
   const [kernelHeight, kernelWidth] = node.window.size;
-  const dims = [kernelHeight * kernelWidth * channels, filters];
+  const dims = [kernelHeight * kernelWidth * channels, filters] as const;
   const kernel = context.parameter(node.kernel, dims);
   const bias = node.bias === undefined ? [] : [context.parameter(node.bias, [filters])];
   const planar = channels === 1;
@@ -83,37 +94,38 @@ const conv2d: Rule<'conv2d'> = (context, node, [input]) => {
     backward: (gradient, [wanted]) => {
       const rows = g.reshape(gradient, [-1, filters]);
       context.produce(node.kernel, kernelGradient(g, windows, rows, planar, dims), dims);
-      if (node.bias !== undefined) context.produce(node.bias, sumRows(g, rows), [filters]);
+      if (node.bias !== undefined) context.produce(node.bias, sumPixels(g, gradient, node.shape), [filters]);
       if (!wanted) return [undefined];
-      if (kernelHeight > node.window.strides[0] && kernelWidth > node.window.strides[1]) {
-        const taps = g.reshape(kernel, [kernelHeight * kernelWidth, channels, filters]);
-        return [transposedConvolution(g, gradient, taps, node.window, inputShape, node.shape)];
+      if (kernelHeight === 1 && kernelWidth === 1) {
+        const columns = g.reshape(g.op('Gemm', [rows, kernel], { transB: 1 }), [
+          -1,
+          ...node.shape.slice(0, 2),
+          channels,
+        ]);
+        return [fold(g, [columns], node.window, inputShape, node.shape)];
       }
-      const positions = kernelHeight * kernelWidth;
-      const columns = g.op('Gemm', [rows, kernel], { transB: 1 });
-      const pieces =
-        positions === 1 ? [columns] : g.ops('Split', [columns], positions, { axis: 1, num_outputs: positions });
-      const pictures = pieces.map((piece) => g.reshape(piece, [-1, node.shape[0]!, node.shape[1]!, channels]));
-      return [fold(g, pictures, node.window, inputShape, node.shape)];
+      const taps = g.reshape(kernel, [kernelHeight, kernelWidth, channels, filters]);
+      return [transposedConvolution(g, gradient, taps, node.window, inputShape, node.shape)];
     },
   };
 };
 
 /**
- * Gradient of a convolution's kernel, [windowHeight * windowWidth * channels, filters]. Of the two ways to multiply, the
- * one that transposes the narrower matrix is much the faster; its result is small and turned around afterwards. (The
- * reshape keeps ONNX Runtime from folding the transpose back into the product.)
+ * Gradient of a convolution's kernel, [windowHeight * windowWidth * channels, filters]. ONNX Runtime multiplies long
+ * transposed matrices slowly, so the narrower of the two, the gradient, is turned around first, and the small result
+ * afterwards. (The reshapes keep the transposes from being folded back into the product.)
  */
 function kernelGradient(
   g: GraphBuilder,
   windows: Value,
   rows: Value,
   planar: boolean,
-  [size, filters]: readonly number[],
+  [size, filters]: readonly [number, number],
 ): Value {
   if (planar) return g.op('Gemm', [windows, rows]);
-  const transposed = g.reshape(g.op('Gemm', [rows, windows], { transA: 1 }), [1, filters!, size!]);
-  return g.reshape(g.op('Transpose', [transposed], { perm: [0, 2, 1] }), [size!, filters!]);
+  const turn = (matrix: Value, height: number, width: number): Value =>
+    g.reshape(g.op('Transpose', [g.reshape(matrix, [1, height, width])], { perm: [0, 2, 1] }), [width, height]);
+  return turn(g.op('Gemm', [turn(rows, -1, filters), windows]), filters, size);
 }
 
 const depthwiseConv2d: Rule<'depthwiseConv2d'> = (context, node, [input]) => {
@@ -138,8 +150,7 @@ const depthwiseConv2d: Rule<'depthwiseConv2d'> = (context, node, [input]) => {
       const kernelGradients = slices.map((slice) => g.reduce('ReduceSum', g.op('Mul', [slice, apart]), [0, 1], false));
       const stacked = kernelGradients.map((part) => g.reshape(part, [1, channels, multiplier]));
       context.produce(node.kernel, g.op('Concat', stacked, { axis: 0 }), [positions, channels, multiplier]);
-      if (node.bias !== undefined)
-        context.produce(node.bias, sumRows(g, g.reshape(gradient, [-1, filters])), [filters]);
+      if (node.bias !== undefined) context.produce(node.bias, sumPixels(g, gradient, node.shape), [filters]);
       if (!wanted) return [undefined];
       const pieces = weights.map((weight) => {
         const product = g.op('Mul', [apart, weight]);
@@ -260,38 +271,44 @@ const dropout: Rule<'dropout'> = (context, node, [input]) => {
 
 const batchNorm: Rule<'batchNorm'> = (context, node, [input]) => {
   const { g, training } = context;
-  const channels = node.shape.at(-1)!;
+  const { shape } = node;
+  const channels = shape.at(-1)!;
   const scale = node.gamma === undefined ? undefined : context.parameter(node.gamma, [channels]);
   const offset = node.beta === undefined ? undefined : context.parameter(node.beta, [channels]);
-  const rows = node.shape.length === 1 ? input! : g.reshape(input!, [-1, channels]);
-  const mean = training ? g.reduce('ReduceMean', rows, [0], false) : context.parameter(node.movingMean, [channels]);
-  const centred = g.op('Sub', [rows, mean]);
+  // Rows of a picture as rows of a matrix, with the vectors repeated along them: a vector of a few channels is broadcast
+  // several times more slowly than one of a whole row.
+  const repeats = shape.length === 3 ? shape[1]! : 1;
+  const wide = (value: Value): Value => g.reshape(value, [-1, repeats * channels]);
+  const along = (vector: Value): Value => (repeats === 1 ? vector : g.op('Tile', [vector, g.integers([repeats])]));
+  const narrow = (value: Value): Value => g.reshape(value, [-1, ...shape]);
+
+  const mean = training ? meanPixels(g, input!, shape) : context.parameter(node.movingMean, [channels]);
+  const centred = g.op('Sub', [wide(input!), along(mean)]);
   const variance = training
-    ? g.reduce('ReduceMean', g.op('Mul', [centred, centred]), [0], false)
+    ? meanPixels(g, narrow(g.op('Mul', [centred, centred])), shape)
     : context.parameter(node.movingVariance, [channels]);
-  const deviation = g.op('Sqrt', [g.op('Add', [variance, g.scalar(node.epsilon)])]);
-  const inverse = g.op('Div', [g.scalar(1), deviation]);
-  const normalized = g.op('Mul', [centred, inverse]);
-  const scaled = scale === undefined ? normalized : g.op('Mul', [normalized, scale]);
-  const shifted = offset === undefined ? scaled : g.op('Add', [scaled, offset]);
+  const inverse = g.op('Div', [g.scalar(1), g.op('Sqrt', [g.op('Add', [variance, g.scalar(node.epsilon)])])]);
+  const factor = scale === undefined ? inverse : g.op('Mul', [inverse, scale]);
+  const scaled = g.op('Mul', [centred, along(factor)]);
+  const output = offset === undefined ? scaled : g.op('Add', [scaled, along(offset)]);
   if (training) {
     context.produce(node.movingMean, mean, [channels]);
     context.produce(node.movingVariance, variance, [channels]);
   }
   return {
-    output: g.reshape(shifted, [-1, ...node.shape]),
-    // Ioffe and Szegedy, 2015, section 3.
+    output: narrow(output),
+    // Ioffe and Szegedy, 2015, section 3, in terms of x - mean instead of the normalized x.
     backward: (gradient, [wanted]) => {
-      const outRows = g.reshape(gradient, [-1, channels]);
-      const products = g.op('Mul', [outRows, normalized]);
-      if (node.gamma !== undefined) context.produce(node.gamma, sumRows(g, products), [channels]);
-      if (node.beta !== undefined) context.produce(node.beta, sumRows(g, outRows), [channels]);
+      const products = narrow(g.op('Mul', [wide(gradient), centred]));
+      if (node.gamma !== undefined) {
+        context.produce(node.gamma, g.op('Mul', [sumPixels(g, products, shape), inverse]), [channels]);
+      }
+      if (node.beta !== undefined) context.produce(node.beta, sumPixels(g, gradient, shape), [channels]);
       if (!wanted) return [undefined];
-      const meanGradient = g.reduce('ReduceMean', outRows, [0], false);
-      const meanProduct = g.reduce('ReduceMean', products, [0], false);
-      const rest = g.op('Sub', [g.op('Sub', [outRows, meanGradient]), g.op('Mul', [normalized, meanProduct])]);
-      const factor = scale === undefined ? inverse : g.op('Mul', [inverse, scale]);
-      return [g.reshape(g.op('Mul', [rest, factor]), [-1, ...node.shape])];
+      const correlation = g.op('Mul', [meanPixels(g, products, shape), g.op('Mul', [inverse, inverse])]);
+      const shifted = g.op('Sub', [wide(gradient), along(meanPixels(g, gradient, shape))]);
+      const rest = g.op('Sub', [shifted, g.op('Mul', [centred, along(correlation)])]);
+      return [narrow(g.op('Mul', [rest, along(factor)]))];
     },
   };
 };

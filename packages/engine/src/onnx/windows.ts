@@ -41,33 +41,8 @@ export function windowSlices(g: GraphBuilder, padded: Value, window: Window, [ou
 }
 
 /**
- * Rows of a matrix [N * height * width, taps * channels], one per position of a grid: the picture's pixels at the given
- * taps, side by side. One Gather, so that the data moves once.
- * @param tapsAt the pixels' [row, column] for the grid position (y, x)
- */
-function gatherRows(
-  g: GraphBuilder,
-  picture: Value,
-  [height, width, channels]: readonly [number, number, number],
-  grid: readonly [number, number],
-  tapsAt: (y: number, x: number) => readonly (readonly [number, number])[],
-): Value {
-  const indices: number[] = [];
-  let numTaps = 0;
-  for (let y = 0; y < grid[0]; y++) {
-    for (let x = 0; x < grid[1]; x++) {
-      const taps = tapsAt(y, x);
-      numTaps = taps.length;
-      for (const [row, column] of taps) indices.push(row * width + column);
-    }
-  }
-  const pixels = g.reshape(picture, [-1, height * width, channels]);
-  return g.reshape(g.op('Gather', [pixels, g.integers(indices)], { axis: 1 }), [-1, numTaps * channels]);
-}
-
-/**
  * All windows of a picture as the rows of a matrix, [N * outHeight * outWidth, windowHeight * windowWidth * channels]:
- * what a convolution multiplies with its kernel (im2col).
+ * what a convolution multiplies with its kernel (im2col). One Gather, so that the data moves once.
  */
 export function unfold(g: GraphBuilder, value: Value, window: Window, inputShape: Shape, output: Shape): Value {
   const channels = inputShape[2]!;
@@ -77,71 +52,43 @@ export function unfold(g: GraphBuilder, value: Value, window: Window, inputShape
     return g.reshape(seen!, [-1, channels]);
   }
   const [height, width] = paddedSize(inputShape, window.padding);
+  const pixels = g.reshape(pad(g, value, window.padding), [-1, height * width, channels]);
   const taps = positions(window);
-  return gatherRows(g, pad(g, value, window.padding), [height, width, channels], [output[0]!, output[1]!], (y, x) =>
-    taps.map(([row, column]) => [y * strides[0] + row, x * strides[1] + column]),
-  );
-}
-
-/** Positions of a window's rows (or columns) that reach inputs i = stride * q + residue, each with o - q. */
-function tapsOf(residue: number, size: number, stride: number, before: number): { tap: number; shift: number }[] {
-  const aligned = residue + before;
-  return Array.from({ length: size }, (_, tap) => ({ tap, shift: (aligned - tap) / stride })).filter(({ shift }) =>
-    Number.isInteger(shift),
-  );
+  const indices: number[] = [];
+  for (let y = 0; y < output[0]!; y++) {
+    for (let x = 0; x < output[1]!; x++) {
+      for (const [row, column] of taps) indices.push((y * strides[0] + row) * width + x * strides[1] + column);
+    }
+  }
+  return g.reshape(g.op('Gather', [pixels, g.integers(indices)], { axis: 1 }), [-1, taps.length * channels]);
 }
 
 /**
- * The transpose of a convolution: the gradient of its input. Input pixels whose row and column have the same remainder
- * modulo the strides meet the same entries of the kernel, so each such class is a small convolution of the output's
- * gradient with a part of the kernel; with stride 1 there is one class, the convolution with the flipped kernel.
- *
+ * The transpose of a convolution: the gradient of its input.
  * @param gradient [N, outHeight, outWidth, filters]
- * @param kernel [windowHeight * windowWidth, channels, filters]
+ * @param kernel [windowHeight, windowWidth, channels, filters]
  * @returns [N, height, width, channels]
  */
 export function transposedConvolution(
   g: GraphBuilder,
   gradient: Value,
   kernel: Value,
-  window: Window,
+  { size, strides, padding }: Window,
   inputShape: Shape,
   output: Shape,
 ): Value {
-  const [height, width, channels] = inputShape as [number, number, number];
-  const [outHeight, outWidth, filters] = output as [number, number, number];
-  const { size, strides, padding } = window;
-  const rows = Math.ceil(height / strides[0]);
-  const columns = Math.ceil(width / strides[1]);
-  const rowTaps = Array.from({ length: strides[0] }, (_, i) => tapsOf(i, size[0], strides[0], padding.top));
-  const columnTaps = Array.from({ length: strides[1] }, (_, i) => tapsOf(i, size[1], strides[1], padding.left));
-  // One padded gradient serves all classes: wide enough for the farthest shifts.
-  const reach = (taps: typeof rowTaps, length: number, out: number): [before: number, after: number] => {
-    const shifts = taps.flat().map(({ shift }) => shift);
-    return [Math.max(0, -Math.min(...shifts)), Math.max(0, length + Math.max(...shifts) - out)];
-  };
-  const [top, bottom] = reach(rowTaps, rows, outHeight);
-  const [left, right] = reach(columnTaps, columns, outWidth);
-  const padded = pad(g, gradient, { top, bottom, left, right });
-  const paddedShape = [outHeight + top + bottom, outWidth + left + right, filters] as const;
-
-  const classes = rowTaps.flatMap((vertical) =>
-    columnTaps.map((horizontal) => {
-      const taps = vertical.flatMap((v) => horizontal.map((h) => ({ v, h })));
-      const part = g.op('Gather', [kernel, g.integers(taps.map(({ v, h }) => v.tap * size[1] + h.tap))], { axis: 0 });
-      const flipped = g.reshape(g.op('Transpose', [part], { perm: [0, 2, 1] }), [-1, channels]);
-      const windows = gatherRows(g, padded, paddedShape, [rows, columns], (y, x) =>
-        taps.map(({ v, h }) => [y + v.shift + top, x + h.shift + left]),
-      );
-      return g.reshape(g.op('Gemm', [windows, flipped]), [-1, rows, columns, channels]);
-    }),
+  const { top, bottom, left, right } = padding;
+  // Rows and columns at the end that no window reaches, because the stride does not divide what is left.
+  const unreached = [
+    inputShape[0]! - ((output[0]! - 1) * strides[0] + size[0] - top - bottom),
+    inputShape[1]! - ((output[1]! - 1) * strides[1] + size[1] - left - right),
+  ];
+  const planes = g.op(
+    'ConvTranspose',
+    [g.op('Transpose', [gradient], { perm: [0, 3, 1, 2] }), g.op('Transpose', [kernel], { perm: [3, 2, 0, 1] })],
+    { kernel_shape: size, strides, pads: [top, left, bottom, right], output_padding: unreached },
   );
-  return pad(g, interleave(g, classes, strides, [rows, columns, channels]), {
-    top: 0,
-    left: 0,
-    bottom: height - rows * strides[0],
-    right: width - columns * strides[1],
-  });
+  return g.op('Transpose', [planes], { perm: [0, 2, 3, 1] });
 }
 
 /**
