@@ -3,13 +3,15 @@ import { initializeParameters, LockstepError, learningRateAt, type Schedule, Sha
 import type { ImageDataset } from '@lockstep/dataset';
 import { chooseEngine } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent, ModelEvent, StepEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
-import { defaultNumThreads, type StepSums, WorkerPool } from '@lockstep/worker';
+import { defaultNumThreads, MAX_STEPS, type StepPlan, type StepSums, WorkerPool } from '@lockstep/worker';
 import { checkOptions, resolveConfig, type TrainConfig, type TrainOptions } from './config.ts';
 import { checkFits, type LoadedModel, loadModel } from './model.ts';
 import { RunFolder, weightsSha256 } from './run-folder.ts';
 import { describeData, loadData, type RunContext } from './setup.ts';
 
 const PROGRESS_INTERVAL_MS = 100;
+/** How long the worker may go on by itself: short against a person's patience, long against a message. */
+const MOMENT_MS = 80;
 
 /**
  * Trains a model and yields what happens. Leaving the loop, or aborting `context.signal`, ends the run and its threads.
@@ -47,17 +49,19 @@ class EpochSums {
   lossSum = 0;
   numCorrect = 0;
   count = 0;
-  trainMs = 0;
+  readonly started = performance.now();
+  #lastStepAt = this.started;
 
-  add(sums: StepSums, ms: number): void {
+  add(sums: StepSums): void {
     this.lossSum += sums.lossSum;
     this.numCorrect += sums.numCorrect;
     this.count += sums.count;
-    this.trainMs += ms;
+    this.#lastStepAt = performance.now();
   }
 
+  /** Of all that happened since the epoch began, not of the steps alone. */
   get samplesPerSecond(): number {
-    return this.trainMs === 0 ? 0 : (this.count / this.trainMs) * 1000;
+    return (this.count / Math.max(1e-3, this.#lastStepAt - this.started)) * 1000;
   }
 }
 
@@ -73,6 +77,8 @@ class Run {
   readonly #pending: TrainEvent[] = [];
   /** Steps committed; also the version of the parameters. */
   #runStep = 0;
+  /** Steps to ask the worker for at once. */
+  #stepsPerMoment = 1;
 
   private constructor(
     config: TrainConfig,
@@ -155,18 +161,18 @@ class Run {
   }
 
   async *#epoch(epoch: number, signal: AbortSignal | undefined): AsyncGenerator<TrainEvent, void, void> {
-    const started = performance.now();
     const sums = new EpochSums();
     let shownAt = 0;
-    for (let step = 0; step < this.#plan.stepsPerEpoch; step++) {
+    for (let step = 0; step < this.#plan.stepsPerEpoch; ) {
       if (signal?.aborted) await this.#interrupt(epoch, step, sums);
-      const event = await this.#step(epoch, step, sums);
+      const steps = await this.#steps(epoch, step, sums);
+      step += steps.length;
       yield* this.#pending.splice(0);
-      if (this.#config.logEvery > 0 && this.#runStep % this.#config.logEvery === 0) yield event;
+      if (this.#config.logEvery > 0) yield* steps.filter(({ runStep }) => runStep % this.#config.logEvery === 0);
       const now = performance.now();
       if (now - shownAt >= PROGRESS_INTERVAL_MS) {
         shownAt = now;
-        yield this.#progress(epoch, step + 1, sums, 'train');
+        yield this.#progress(epoch, step, sums, 'train');
       }
     }
     yield this.#progress(epoch, this.#plan.stepsPerEpoch, sums, 'evaluate');
@@ -181,39 +187,48 @@ class Run {
       testAccuracy: test.numCorrect / test.count,
       samples: sums.count,
       samplesPerSecond: sums.samplesPerSecond,
-      seconds: (performance.now() - started) / 1000,
+      seconds: (performance.now() - sums.started) / 1000,
     };
   }
 
-  /** One step: gradients of all shards, their sum along the tree, the optimizer's update. */
-  async #step(epoch: number, step: number, epochSums: EpochSums): Promise<StepEvent> {
+  /**
+   * Some steps from `first` on: for each the gradients of all shards, their sum along the tree, and the optimizer's update.
+   * As many as the worker does in a moment, so that short steps do not wait for messages.
+   */
+  async #steps(epoch: number, first: number, epochSums: EpochSums): Promise<StepEvent[]> {
     const started = performance.now();
-    const runStep = this.#runStep;
-    const learningRate = learningRateAt(this.#schedule, runStep);
-    const count = this.#plan.stepSize(step);
-    const partials = await this.#pool.gradient({ epoch, step, runStep }, { from: 0, to: this.#config.shards });
-    const sums = await this.#pool.update(partials, { step: runStep, learningRate }, count, this.#config.clipNorm);
-    this.#runStep++;
-    if (!Number.isFinite(sums.lossSum)) {
-      throw new LockstepError(
-        'diverged',
-        `The loss became ${sums.lossSum} in epoch ${epoch + 1}, step ${step + 1} (learning rate ${learningRate}).`,
-        'Use a smaller --learning-rate, --warmup-steps, or --clip-norm 1.',
-      );
-    }
-    const ms = performance.now() - started;
-    epochSums.add(sums, ms);
-    return {
-      event: 'step',
-      epoch: epoch + 1,
-      step: step + 1,
-      runStep: this.#runStep,
-      loss: sums.lossSum / sums.count,
-      accuracy: sums.numCorrect / sums.count,
-      samples: sums.count,
-      learningRate,
-      seconds: ms / 1000,
-    };
+    const numSteps = Math.min(this.#stepsPerMoment, this.#plan.stepsPerEpoch - first);
+    const plans = Array.from({ length: numSteps }, (_, i): StepPlan => {
+      const runStep = this.#runStep + i;
+      const learningRate = learningRateAt(this.#schedule, runStep);
+      return { epoch, step: first + i, runStep, count: this.#plan.stepSize(first + i), learningRate };
+    });
+    const allSums = await this.#pool.step(plans, this.#config.clipNorm);
+    this.#runStep += numSteps;
+    const msPerStep = (performance.now() - started) / numSteps;
+    this.#stepsPerMoment = Math.max(1, Math.min(MAX_STEPS, Math.floor(MOMENT_MS / msPerStep)));
+    return allSums.map((sums, i): StepEvent => {
+      const { step, runStep, learningRate } = plans[i]!;
+      if (!Number.isFinite(sums.lossSum)) {
+        throw new LockstepError(
+          'diverged',
+          `The loss became ${sums.lossSum} in epoch ${epoch + 1}, step ${step + 1} (learning rate ${learningRate}).`,
+          'Use a smaller --learning-rate, --warmup-steps, or --clip-norm 1.',
+        );
+      }
+      epochSums.add(sums);
+      return {
+        event: 'step',
+        epoch: epoch + 1,
+        step: step + 1,
+        runStep: runStep + 1,
+        loss: sums.lossSum / sums.count,
+        accuracy: sums.numCorrect / sums.count,
+        samples: sums.count,
+        learningRate,
+        seconds: msPerStep / 1000,
+      };
+    });
   }
 
   #progress(epoch: number, step: number, sums: EpochSums, phase: 'train' | 'evaluate'): TrainEvent {

@@ -16,7 +16,8 @@ describe('reduceBlocks', () => {
   const kernels = loadKernels(memory);
   const view = (at: number) => new Float32Array(memory.buffer, at, length);
   const random = new RandomStream(5, purposes.jitter, 0, 0, 0);
-  for (const source of sources) view(source).forEach((_, i, values) => (values[i] = random.normal() * 10 ** (i % 6)));
+  for (const source of sources)
+    view(source).set(Float32Array.from({ length }, (_, i) => random.normal() * 10 ** (i % 6)));
   const leaves = sources.map((_, shard) => numShards + shard);
   const plan = planReduction(leaves, ROOT, numShards);
 

@@ -7,7 +7,8 @@ export const BLOCK_LENGTH = 4096;
 
 /**
  * Runs a reduction over elements [from, to) of its sources and hands each finished block to `use`. Blocks start at
- * multiples of {@link BLOCK_LENGTH} (apart from `from` itself), whatever the slice.
+ * multiples of {@link BLOCK_LENGTH} (apart from `from` itself), whatever the slice; where there is nothing to add, all
+ * comes as one.
  *
  * @param sources byte offsets of the partial sums, in the order the reduction was planned with
  * @param scratch byte offset of `reduction.numRegisters` blocks that this call may overwrite
@@ -24,6 +25,10 @@ export function reduceBlocks(
 ): void {
   const place = (operand: Reduction['result'], start: number): number =>
     operand.kind === 'source' ? sources[operand.index]! + start * 4 : scratch + operand.index * BLOCK_LENGTH * 4;
+  if (reduction.additions.length === 0) {
+    if (from < to) use(place(reduction.result, from), from, to - from);
+    return;
+  }
   for (let start = from; start < to; ) {
     const end = Math.min(to, (Math.floor(start / BLOCK_LENGTH) + 1) * BLOCK_LENGTH);
     for (const { into, left, right } of reduction.additions) {

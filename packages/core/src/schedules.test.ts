@@ -5,10 +5,11 @@ const at = (name: ScheduleName, warmupSteps: number, step: number) =>
   learningRateAt({ name, learningRate: 0.1, warmupSteps, totalSteps: 100 }, step);
 
 describe('learningRateAt', () => {
-  it('stays, falls in a line, or falls along a cosine', () => {
+  it('stays, falls in a line at the end, or falls along a cosine', () => {
     expect([0, 50, 99].map((step) => at('constant', 0, step))).toEqual([0.1, 0.1, 0.1]);
-    expect(at('linear', 0, 0)).toBeCloseTo(0.1);
-    expect(at('linear', 0, 75)).toBeCloseTo(0.025);
+    expect(at('stable-decay', 0, 69)).toBeCloseTo(0.1);
+    expect(at('stable-decay', 0, 85)).toBeCloseTo(0.05);
+    expect(at('stable-decay', 0, 100)).toBeCloseTo(0);
     expect(at('cosine', 0, 0)).toBeCloseTo(0.1);
     expect(at('cosine', 0, 50)).toBeCloseTo(0.05);
     expect(at('cosine', 0, 100)).toBeCloseTo(0);

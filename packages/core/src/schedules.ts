@@ -1,6 +1,6 @@
 /** Learning-rate schedules: pure functions of the step. */
 
-export const scheduleNames = ['constant', 'linear', 'cosine', 'one-cycle'] as const;
+export const scheduleNames = ['constant', 'stable-decay', 'cosine', 'one-cycle'] as const;
 export type ScheduleName = (typeof scheduleNames)[number];
 
 export interface Schedule {
@@ -15,6 +15,9 @@ export interface Schedule {
 /** One-cycle (Smith and Topin, 2018): starts at 1/25 of the peak, reaches it after 30 % of the steps, ends at 1e-4 of the start. */
 const ONE_CYCLE = { startDivisor: 25, riseFraction: 0.3, endDivisor: 1e4 };
 
+/** Stable-decay (Hu and others, 2024, "MiniCPM"): the peak, and a line to zero over this last part of the steps. */
+const DECAY_FRACTION = 0.3;
+
 const cosineBetween = (start: number, end: number, fraction: number): number =>
   end + ((start - end) * (1 + Math.cos(Math.PI * fraction))) / 2;
 
@@ -26,8 +29,8 @@ export function learningRateAt(schedule: Schedule, step: number): number {
   switch (name) {
     case 'constant':
       return peak;
-    case 'linear':
-      return peak * (1 - fraction);
+    case 'stable-decay':
+      return peak * Math.min(1, (1 - fraction) / DECAY_FRACTION);
     case 'cosine':
       return cosineBetween(peak, 0, fraction);
     case 'one-cycle': {

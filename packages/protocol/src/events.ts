@@ -72,6 +72,7 @@ export const stepEvent = z.object({
   accuracy: fraction,
   samples: count,
   learningRate: z.number(),
+  /** Mean over the steps that the worker did in one go. */
   seconds: z.number(),
 });
 

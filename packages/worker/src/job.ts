@@ -13,6 +13,10 @@ import {
   type StatePointers,
 } from '@lockstep/core';
 import type { EngineKind } from '@lockstep/engine';
+import { CONTROL_BYTES } from './barrier.ts';
+
+/** The most steps that threads do before they report. */
+export const MAX_STEPS = 64;
 
 /** Pictures and labels over shared memory. */
 export interface SharedSplit {
@@ -47,8 +51,10 @@ export interface SharedLayout {
   readonly scratch: readonly number[];
   /** Sums of squares, one double per block of the gradient, for clipping. */
   readonly squares: number;
-  /** Loss sum, number correct and count of the step. */
-  readonly tail: number;
+  /** Per step of a batch: loss sum, number correct and count. */
+  readonly tails: readonly number[];
+  /** Control block of the threads' barrier. */
+  readonly control: number;
 }
 
 /** Handed to every thread when it starts. */
@@ -90,7 +96,8 @@ export function allocateShared(
     sum: region.floats(layout.sumLength),
     scratch: vectors(numThreads, numRegisters * BLOCK_LENGTH),
     squares: region.bytes(Math.ceil(layout.numWeights / BLOCK_LENGTH) * 8),
-    tail: region.floats(layout.sumLength - layout.numParameters),
+    tails: vectors(MAX_STEPS, layout.sumLength - layout.numParameters),
+    control: region.bytes(CONTROL_BYTES),
   };
   return { memory: region.allocate('shared'), layout: shared };
 }

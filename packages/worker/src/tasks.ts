@@ -1,6 +1,6 @@
 /** The messages between a pool and its threads. All are small; vectors stay in shared memory. */
-import type { UpdateScalars } from '@lockstep/core';
-import type { EngineKind } from '@lockstep/engine';
+import type { Range } from '@lockstep/core';
+import type { EngineKind, Evaluation } from '@lockstep/engine';
 
 /** A partial sum: the sum vector of one node of the reduction tree, and its byte offset in shared memory. */
 export interface PartialSum {
@@ -8,40 +8,54 @@ export interface PartialSum {
   readonly at: number;
 }
 
+/** One thread's part of every step. */
+export interface Share {
+  /** Number of the share; also picks the scratch memory. */
+  readonly index: number;
+  /** Shares that work together, each on a thread of its own. */
+  readonly numShares: number;
+  /** Partial sums that this share computes. */
+  readonly partials: readonly PartialSum[];
+  /** Elements of the sum vector that this share reduces and updates. */
+  readonly slice: Range;
+}
+
+/** One step of the run. */
+export interface StepPlan {
+  readonly epoch: number;
+  /** In the epoch, from 0. */
+  readonly step: number;
+  /** In the run, from 0; also the version of the parameters that it starts from. */
+  readonly runStep: number;
+  /** Samples of the step. */
+  readonly count: number;
+  readonly learningRate: number;
+}
+
 export type Task =
   /** Opens the engine, so that the first step does not wait for it. */
   | { readonly kind: 'prepare' }
-  /** Computes the partial sums of some nodes for one step. */
+  /** Does one share of some steps, in step with the threads that do the other shares. */
   | {
-      readonly kind: 'gradient';
-      readonly epoch: number;
-      /** Step in the epoch, from 0. */
-      readonly step: number;
-      /** Step in the run, from 0; also the version of the parameters. */
-      readonly runStep: number;
+      readonly kind: 'steps';
+      readonly share: Share;
+      /** Of all shares, in ascending order of shard. */
       readonly partials: readonly PartialSum[];
+      readonly steps: readonly StepPlan[];
+      /** Upper bound for the norm of the gradient. */
+      readonly clipNorm: number | undefined;
     }
-  /** Reduces all partial sums over a slice of the vector, and updates the slice unless the gradient is to be clipped. */
-  | {
-      readonly kind: 'reduce';
-      readonly slice: Slice;
-      readonly partials: readonly PartialSum[];
-      /** Undefined: only leave the sum and its squares behind, for `update` to follow. */
-      readonly update: UpdateScalars | undefined;
-    }
-  /** Updates a slice from a sum that is reduced already. */
-  | { readonly kind: 'update'; readonly slice: Slice; readonly update: UpdateScalars }
   /** Evaluates test samples [from, to). */
   | { readonly kind: 'evaluate'; readonly version: number; readonly from: number; readonly to: number };
-
-/** Elements [from, to) of the sum vector; `index` numbers the slices and picks the scratch memory. */
-export interface Slice {
-  readonly index: number;
-  readonly from: number;
-  readonly to: number;
-}
 
 export interface PreparedEngine {
   readonly kind: EngineKind;
   readonly device: string;
+}
+
+/** What each kind of task answers. */
+export interface TaskResults {
+  readonly prepare: PreparedEngine;
+  readonly steps: undefined;
+  readonly evaluate: Evaluation;
 }

@@ -20,9 +20,11 @@ import {
   type Samples,
 } from '@lockstep/engine';
 import { workerData } from 'piscina';
+import { Barrier } from './barrier.ts';
+import { Gatherer } from './gather.ts';
 import type { ThreadSetup } from './job.ts';
 import { SubtreeSummer } from './subtree.ts';
-import type { PartialSum, PreparedEngine, Task } from './tasks.ts';
+import type { PartialSum, Share, StepPlan, Task, TaskResults } from './tasks.ts';
 
 class Thread {
   readonly #setup: ThreadSetup;
@@ -30,11 +32,13 @@ class Thread {
   readonly #plan: ShardPlan;
   readonly #shared;
   readonly #kernels;
+  readonly #squares: Float64Array;
+  readonly #barrier: Barrier;
   readonly #sampleSize: number;
   #engine: Promise<Engine> | undefined;
   #summer: SubtreeSummer | undefined;
-  /** Buffers for the micro-batches of a group. */
-  readonly #samples: { images: Uint8Array; labels: Uint8Array }[] = [];
+  /** One per micro-batch of a group. */
+  readonly #gatherers: Gatherer[] = [];
   #version = -1;
   /** Order of the samples, per shard, of the epoch in which it was last asked for. */
   readonly #orders = new Map<number, { epoch: number; order: Uint32Array }>();
@@ -47,21 +51,20 @@ class Thread {
     this.#plan = new ShardPlan(job.numSamples, job.numShards, job.batchSize);
     this.#shared = new Float32Array(memory.buffer);
     this.#kernels = loadKernels(memory);
+    const numBlocks = Math.ceil(this.#network.layout.numWeights / BLOCK_LENGTH);
+    this.#squares = new Float64Array(memory.buffer, setup.layout.squares, numBlocks);
+    this.#barrier = new Barrier(memory, setup.layout.control);
     this.#sampleSize = this.#network.inputShape.reduce((product, dimension) => product * dimension, 1);
   }
 
-  async run(task: Task): Promise<PreparedEngine | Evaluation | undefined> {
+  async run(task: Task): Promise<TaskResults[Task['kind']]> {
     switch (task.kind) {
       case 'prepare': {
         const { kind, device } = await this.#getEngine();
         return { kind, device };
       }
-      case 'gradient':
-        return this.#gradient(task);
-      case 'reduce':
-        return this.#reduce(task);
-      case 'update':
-        return this.#update(task);
+      case 'steps':
+        return this.#steps(task);
       case 'evaluate':
         return this.#evaluate(task);
       default:
@@ -86,7 +89,38 @@ class Thread {
     return engine;
   }
 
-  async #gradient({ epoch, step, runStep, partials }: Extract<Task, { kind: 'gradient' }>): Promise<undefined> {
+  /**
+   * Step after step: gradients of this share, then, when all shares have theirs, the sum and the update of a slice. Nothing
+   * that a step reads is overwritten before all threads have finished it, so it can be done again after a failure.
+   */
+  async #steps({ share, partials, steps, clipNorm }: Extract<Task, { kind: 'steps' }>): Promise<undefined> {
+    let arrivals = 0;
+    const allArrived = (): boolean => {
+      arrivals += share.numShares;
+      return this.#barrier.arrive(arrivals);
+    };
+    for (const [i, step] of steps.entries()) {
+      await this.#gradient(step, share.partials);
+      if (!allArrived()) return;
+      const tail = this.#setup.layout.tails[i]!;
+      if (clipNorm === undefined) {
+        this.#reduceAndUpdate(share, partials, tail, scalarsOf(step, 1));
+      } else {
+        this.#reduceAndUpdate(share, partials, tail, undefined);
+        if (!allArrived()) return;
+        const norm = Math.sqrt(this.#squares.reduce((sum, square) => sum + square, 0)) / step.count;
+        const { from, to } = share.slice;
+        const scalars = scalarsOf(step, norm > clipNorm ? clipNorm / norm : 1);
+        this.#updateSlice(scalars, this.#setup.layout.sum + from * 4, from, to - from);
+      }
+      if (!allArrived()) return;
+      if (share.index === 0) this.#barrier.commit(i + 1);
+    }
+  }
+
+  /** Leaves partial sums of one step's gradients in shared memory. */
+  async #gradient({ epoch, step, runStep }: StepPlan, partials: readonly PartialSum[]): Promise<void> {
+    if (partials.length === 0) return;
     const engine = await this.#engineAt(runStep);
     const { seed, numShards } = this.#setup.job;
     this.#summer ??= new SubtreeSummer(numShards, this.#network.layout.sumLength, engine.maxGroup);
@@ -109,20 +143,8 @@ class Thread {
   /** Gathers a shard's micro-batch into the thread's own buffer number `place`. */
   #microBatch(epoch: number, step: number, shard: number, place: number): Samples {
     const { from, to } = this.#plan.microBatch(shard, step);
-    const { images, labels } = this.#setup.train;
-    const size = this.#sampleSize;
-    this.#samples[place] ??= {
-      images: new Uint8Array(this.#plan.maxMicroBatchSize * size),
-      labels: new Uint8Array(this.#plan.maxMicroBatchSize),
-    };
-    const batch = this.#samples[place];
-    const order = this.#order(epoch, shard);
-    for (let i = from; i < to; i++) {
-      const sample = order[i]!;
-      batch.images.set(images.subarray(sample * size, (sample + 1) * size), (i - from) * size);
-      batch.labels[i - from] = labels[sample]!;
-    }
-    return { ...batch, count: to - from };
+    this.#gatherers[place] ??= new Gatherer(this.#setup.train, this.#sampleSize, this.#plan.maxMicroBatchSize);
+    return this.#gatherers[place].gather(this.#order(epoch, shard).subarray(from, to));
   }
 
   #order(epoch: number, shard: number): Uint32Array {
@@ -133,33 +155,40 @@ class Thread {
     return order;
   }
 
-  #reduce({ slice, partials, update }: Extract<Task, { kind: 'reduce' }>): undefined {
+  /**
+   * Adds the partial sums up along the tree over a slice of the vector, and updates the slice.
+   * @param tail byte offset at which to leave what stands behind the parameters
+   * @param scalars undefined: only leave the sum and its squares behind, since the update needs the whole norm
+   */
+  #reduceAndUpdate(
+    share: Share,
+    partials: readonly PartialSum[],
+    tail: number,
+    scalars: UpdateScalars | undefined,
+  ): void {
     const { layout } = this.#setup;
-    const { numWeights, numParameters } = this.#network.layout;
+    const { numParameters } = this.#network.layout;
     const sources = partials.map(({ at }) => at);
-    const squares = new Float64Array(this.#setup.memory.buffer, layout.squares, Math.ceil(numWeights / BLOCK_LENGTH));
+    const { from, to } = share.slice;
     const reduction = this.#planFor(partials);
-    reduceBlocks(
-      this.#kernels,
-      reduction,
-      sources,
-      layout.scratch[slice.index]!,
-      slice.from,
-      slice.to,
-      (block, start, length) => {
-        const end = start + length;
-        if (update) {
-          this.#updateSlice(update, block, start, length);
-        } else {
-          this.#kernels.copy(layout.sum + start * 4, block, length);
-          const weights = Math.min(end, numWeights) - start;
-          if (weights > 0) squares[start / BLOCK_LENGTH] = this.#kernels.sumSquares(block, weights);
-        }
-        const tail = Math.max(start, numParameters);
-        if (tail < end)
-          this.#kernels.copy(layout.tail + (tail - numParameters) * 4, block + (tail - start) * 4, end - tail);
-      },
-    );
+    reduceBlocks(this.#kernels, reduction, sources, layout.scratch[share.index]!, from, to, (block, start, length) => {
+      const end = start + length;
+      if (scalars) this.#updateSlice(scalars, block, start, length);
+      else this.#keepSum(block, start, length);
+      const first = Math.max(start, numParameters);
+      if (first < end) this.#kernels.copy(tail + (first - numParameters) * 4, block + (first - start) * 4, end - first);
+    });
+  }
+
+  /** Leaves a part of the sum in shared memory, and the squares of its blocks, which all threads measure alike. */
+  #keepSum(sum: number, start: number, length: number): void {
+    const { numWeights } = this.#network.layout;
+    this.#kernels.copy(this.#setup.layout.sum + start * 4, sum, length);
+    const end = Math.min(start + length, numWeights);
+    for (let at = start; at < end; at += BLOCK_LENGTH) {
+      const values = sum + (at - start) * 4;
+      this.#squares[at / BLOCK_LENGTH] = this.#kernels.sumSquares(values, Math.min(BLOCK_LENGTH, end - at));
+    }
   }
 
   /** The same partial sums come step after step; their plan is made once. */
@@ -170,10 +199,6 @@ class Thread {
       this.#reduction = { key, plan: planReduction(nodes, ROOT, this.#setup.job.numShards) };
     }
     return this.#reduction.plan;
-  }
-
-  #update({ slice: { from, to }, update }: Extract<Task, { kind: 'update' }>): undefined {
-    this.#updateSlice(update, this.#setup.layout.sum + from * 4, from, to - from);
   }
 
   #updateSlice(update: UpdateScalars, sums: number, start: number, length: number): void {
@@ -196,10 +221,17 @@ class Thread {
   }
 }
 
+const scalarsOf = ({ runStep, count, learningRate }: StepPlan, clipping: number): UpdateScalars => ({
+  step: runStep,
+  learningRate,
+  gradientScale: clipping / count,
+  statisticScale: 1 / count,
+});
+
 let thread: Thread | undefined;
 
 /** Piscina's entry: carries out one task. */
-export default function run(task: Task): Promise<PreparedEngine | Evaluation | undefined> {
+export default function run(task: Task): Promise<TaskResults[Task['kind']]> {
   invariant(workerData, 'the pool hands its setup to every thread');
   thread ??= new Thread(workerData as ThreadSetup);
   return thread.run(task);

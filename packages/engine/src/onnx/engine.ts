@@ -5,6 +5,7 @@ import { fillDropoutMask } from '../dropout.ts';
 import type { Engine, EngineConfig, Evaluation, MicroBatch, RandomKey, Samples } from '../engine.ts';
 import { type Network, numElements } from '../topology/network.ts';
 import { type CompiledGraph, compileInference, compileTraining, names, type ParameterBinding } from './compile.ts';
+import { release } from './release.ts';
 
 /** One thread per engine: a pool of engines uses the cores, and one thread always adds in the same order. */
 const sessionOptions: InferenceSession.SessionOptions = {
@@ -38,6 +39,14 @@ interface TrainingSession {
   readonly fetches: WeakMap<Float32Array, Tensors>;
 }
 
+interface SampleTensors {
+  readonly count: number;
+  /** The array behind `labels`. */
+  readonly source: Uint8Array;
+  readonly images: Tensor;
+  readonly labels: Tensor;
+}
+
 /** Micro-batches per graph where grouping pays. */
 const GROUP = 8;
 
@@ -62,6 +71,7 @@ class OnnxEngine implements Engine {
   readonly #scalars = { loss: new Float32Array(1), correct: new Float32Array(1) };
   readonly #sessions = new Map<number, Promise<TrainingSession>>();
   readonly #masks = new Map<string, Uint8Array>();
+  readonly #sampleTensorsOf = new WeakMap<Uint8Array, SampleTensors>();
 
   constructor(config: EngineConfig, inference: CompiledGraph, inferenceSession: InferenceSession) {
     this.maxGroup = groupSize(config.network);
@@ -98,7 +108,9 @@ class OnnxEngine implements Engine {
       this.#feedMasks(feeds, graph, samples.count, key, i);
       if (graph.countsFed) feeds[names.count(i)] = new ort.Tensor('float32', Float32Array.of(samples.count), [1]);
     });
-    await session.run(feeds, outputs);
+    const copies = await session.run(feeds, outputs);
+    // The results are in `sums`; the binding's own copies of them are not needed.
+    for (const { data } of Object.values(copies)) release(data as Float32Array);
     sums[layout.lossIndex] = this.#scalars.loss[0]!;
     sums[layout.correctIndex] = this.#scalars.correct[0]!;
     sums[layout.countIndex] = counts.reduce((sum, count) => sum + count, 0);
@@ -157,10 +169,25 @@ class OnnxEngine implements Engine {
     return opened;
   }
 
-  #feedSamples(feeds: Tensors, { count, images, labels }: Samples, batch: number): void {
+  #feedSamples(feeds: Tensors, samples: Samples, batch: number): void {
+    const { images, labels } = this.#sampleTensors(samples);
+    feeds[names.images(batch)] = images;
+    feeds[names.labels(batch)] = labels;
+  }
+
+  /** Tensors over the samples' arrays. Callers fill the same arrays again and again, so the last tensors are kept. */
+  #sampleTensors({ count, images, labels }: Samples): SampleTensors {
+    const known = this.#sampleTensorsOf.get(images);
+    if (known?.count === count && known.source === labels) return known;
     const size = numElements(this.#config.network.inputShape);
-    feeds[names.images(batch)] = new ort.Tensor('uint8', images.subarray(0, count * size), [count, size]);
-    feeds[names.labels(batch)] = new ort.Tensor('uint8', labels.subarray(0, count), [count]);
+    const tensors = {
+      count,
+      source: labels,
+      images: new ort.Tensor('uint8', images.subarray(0, count * size), [count, size]),
+      labels: new ort.Tensor('uint8', labels.subarray(0, count), [count]),
+    };
+    this.#sampleTensorsOf.set(images, tensors);
+    return tensors;
   }
 
   #feedMasks(feeds: Tensors, graph: CompiledGraph, count: number, key: RandomKey, batch: number): void {

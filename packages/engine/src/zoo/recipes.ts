@@ -35,7 +35,7 @@ export const defaultRecipe: Recipe = {
 };
 
 export const zoo = {
-  mlp: { topology: mlp, recipe: { ...defaultRecipe, batchSize: 256, schedule: 'constant' } },
+  mlp: { topology: mlp, recipe: { ...defaultRecipe, schedule: 'stable-decay' } },
   cnn: { topology: cnn, recipe: defaultRecipe },
   resnet: { topology: resnet, recipe: { ...defaultRecipe, learningRate: 0.01, warmupSteps: 100 } },
 } as const satisfies { [name: string]: ZooModel };

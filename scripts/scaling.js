@@ -1,0 +1,98 @@
+/**
+ * How much of the engine's own speed a run keeps, as ratios in one process on the compiled packages:
+ * training with one worker thread against the engine alone on the same micro-batches, and two workers against one.
+ * Blocks alternate, so that drift of the machine cancels; medians of the per-round ratios.
+ *
+ *   npm run build && node scripts/scaling.js [--models mlp,cnn] [--rounds 9] [--data-dir DIR]
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import { train } from '@lockstep/coordinator';
+import { zoo } from '@lockstep/engine';
+
+const { values } = parseArgs({
+  options: {
+    models: { type: 'string', default: 'mlp,cnn' },
+    rounds: { type: 'string', default: '9' },
+    'data-dir': { type: 'string' },
+  },
+});
+const rounds = Number(values.rounds);
+const shards = 8;
+/** Training samples per block: one to two seconds of work for one thread. */
+const samplesPerBlock = { mlp: 60_000, cnn: 6144, resnet: 1024 };
+
+const folder = mkdtempSync(join(tmpdir(), 'lockstep-scaling-'));
+let numRuns = 0;
+
+/** A run that trains one epoch whenever it is asked to and returns its rate, in samples per second. */
+function trainer(model, workers) {
+  const events = train({
+    model,
+    workers,
+    shards,
+    epochs: rounds + 1,
+    limitTrain: samplesPerBlock[model],
+    limitTest: 100,
+    runDir: join(folder, String(numRuns++)),
+    ...(values['data-dir'] ? { dataDir: values['data-dir'] } : {}),
+  });
+  return {
+    async block() {
+      for (;;) {
+        const { value, done } = await events.next();
+        if (done) throw new Error('the run ended early');
+        if (value.event === 'epoch') return value.samplesPerSecond;
+      }
+    },
+    close: () => events.return(),
+  };
+}
+
+/** The engine by itself in a thread: gradients of the same micro-batches, in the same groups, nothing else. */
+function engineAlone(model) {
+  const microBatch = zoo[model].recipe.batchSize / shards;
+  const thread = new Worker(new URL('./scaling-engine.js', import.meta.url), {
+    workerData: { model, microBatch, shards, numSamples: samplesPerBlock[model] },
+  });
+  return {
+    block: () =>
+      new Promise((resolve, reject) => {
+        thread.once('message', resolve);
+        thread.once('error', reject);
+        thread.postMessage('run');
+      }),
+    close: () => thread.terminate(),
+  };
+}
+
+const median = (list) => {
+  const sorted = [...list].sort((a, b) => a - b);
+  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
+};
+const spread = (list) =>
+  `${median(list).toFixed(3)}  (${Math.min(...list).toFixed(3)} to ${Math.max(...list).toFixed(3)})`;
+
+for (const model of values.models.split(',')) {
+  const subjects = [engineAlone(model), trainer(model, 1), trainer(model, 2)];
+  const rates = subjects.map(() => []);
+  for (const subject of subjects) await subject.block(); // warm-up
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, subject] of subjects.entries()) rates[i].push(await subject.block());
+  }
+  await Promise.all(subjects.map((subject) => subject.close()));
+  const [alone, one, two] = rates;
+  const { batchSize } = zoo[model].recipe;
+  console.log(
+    `${model}, global batch ${batchSize} in ${shards} shards, median of ${rounds} rounds (least to greatest)`,
+  );
+  console.log(`  engine alone        ${Math.round(median(alone))} samples/s`);
+  console.log(`  one worker          ${Math.round(median(one))} samples/s`);
+  console.log(`  two workers         ${Math.round(median(two))} samples/s`);
+  console.log(`  one worker / engine ${spread(one.map((rate, i) => rate / alone[i]))}`);
+  console.log(`  two / one worker    ${spread(two.map((rate, i) => rate / one[i]))}`);
+}
+rmSync(folder, { recursive: true });
