@@ -5,7 +5,7 @@ import pc from 'picocolors';
 import { datasetCommand } from './commands/dataset.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { trainCommand } from './commands/train.ts';
-import { INTERRUPTED } from './signals.ts';
+import { die, INTERRUPTED } from './signals.ts';
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
@@ -34,6 +34,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.exitCode = 0;
   } catch (error) {
     process.exitCode = report(error, argv.includes('--json'));
+    // A thread is stuck, perhaps in native code: a regular exit would wait for it.
+    if (error instanceof LockstepError && error.code === 'worker-timeout') die('SIGKILL');
   }
   // What is still open (a signal handler, a timer) must not keep the command alive.
   if (process.stdout.writableLength > 0) await new Promise((resolve) => process.stdout.write('', resolve));

@@ -8,12 +8,21 @@ const GRACE_MS = 60_000;
 export function interruptible(output: Output): AbortSignal {
   const controller = new AbortController();
   const handle = (): void => {
-    if (controller.signal.aborted) process.exit(INTERRUPTED);
+    if (controller.signal.aborted) die('SIGINT');
     output.line('Stopping after this step; press Ctrl-C again to stop at once.');
     controller.abort();
-    setTimeout(() => process.exit(INTERRUPTED), GRACE_MS).unref();
+    setTimeout(() => die('SIGINT'), GRACE_MS).unref();
   };
   process.on('SIGINT', handle);
   process.on('SIGTERM', handle);
   return controller.signal;
+}
+
+/**
+ * Ends the process as the system does by default. `process.exit` would first end the threads one by one, and ONNX Runtime
+ * cannot be interrupted in the middle of a call. A shell reports 130 for SIGINT.
+ */
+export function die(signal: 'SIGINT' | 'SIGKILL'): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }

@@ -14,6 +14,7 @@ import {
 } from '@lockstep/core';
 import type { EngineKind } from '@lockstep/engine';
 import { CONTROL_BYTES } from './barrier.ts';
+import type { Fault } from './faults.ts';
 
 /** The most steps that threads do before they report. */
 export const MAX_STEPS = 64;
@@ -64,6 +65,7 @@ export interface ThreadSetup {
   readonly test: SharedSplit;
   readonly memory: WebAssembly.Memory;
   readonly layout: SharedLayout;
+  readonly faults: readonly Fault[];
 }
 
 /** Divides the shards into contiguous ranges, as even as can be, one per engine; some are empty when there are more engines. */

@@ -2,12 +2,12 @@
  * A worker: a pool of engines on this machine behind one interface. Its threads compute gradients, add them up along the
  * tree and update the parameters, step after step, and evaluate.
  */
-import { setMaxListeners } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { BLOCK_LENGTH, coveringNodes, LockstepError, type ParameterLayout, type Range } from '@lockstep/core';
 import type { Evaluation } from '@lockstep/engine';
 import { Piscina } from 'piscina';
 import { Barrier } from './barrier.ts';
+import type { Fault } from './faults.ts';
 import { allocateShared, divideRange, type Job, MAX_STEPS, type SharedLayout, type SharedSplit } from './job.ts';
 import type { PartialSum, PreparedEngine, Share, StepPlan, Task, TaskResults } from './tasks.ts';
 
@@ -19,6 +19,17 @@ export interface PoolOptions {
   readonly numThreads: number;
   /** Called when a thread died or hung and its work is done again by another. */
   readonly onRecovery: ((reason: string) => void) | undefined;
+  /** Failures to inject, and shorter deadlines; for tests. */
+  readonly faults?: readonly Fault[];
+  readonly deadlines?: Deadlines;
+}
+
+/** How long work may take before the pool gives up on it. */
+export interface Deadlines {
+  /** Of the first work of a kind, which includes opening sessions. */
+  readonly firstMs: number;
+  /** Later: at least this, and at least {@link DEADLINE_FACTOR} times the slowest so far. */
+  readonly leastMs: number;
 }
 
 /** Sums over all samples of a step. */
@@ -31,16 +42,15 @@ export interface StepSums {
 /** One thread per core, as the operating system counts them for this process. */
 export const defaultNumThreads = (): number => availableParallelism();
 
-/** Work is given up, and its thread replaced, after this long, or ten times the slowest of its kind so far. */
-const FIRST_DEADLINE_MS = 15 * 60_000;
-const MIN_DEADLINE_MS = 60_000;
+const DEADLINES: Deadlines = { firstMs: 15 * 60_000, leastMs: 60_000 };
 const DEADLINE_FACTOR = 10;
 /** Work that has failed this often in a row is not the threads' fault. */
 const MAX_ATTEMPTS = 3;
 /** Test samples per evaluation task. */
 const EVALUATION_CHUNK = 250;
 
-const source = import.meta.url.endsWith('.ts');
+/** Threads run the compiled file, also where a test runs this one from source. */
+const THREAD = new URL('../dist/thread.js', import.meta.url).href;
 
 type TaskOf<Kind extends Task['kind']> = Extract<Task, { kind: Kind }>;
 
@@ -54,9 +64,12 @@ export class WorkerPool {
   readonly #shares: readonly Share[];
   readonly #numTest: number;
   readonly #onRecovery: PoolOptions['onRecovery'];
+  readonly #deadlines: Deadlines;
   readonly #slowestMs = new Map<Task['kind'], number>();
+  /** A thread did not answer in time: it may be inside native code, where it cannot be ended without the process. */
+  #hung = false;
 
-  constructor({ job, layout, train, test, numThreads, onRecovery }: PoolOptions) {
+  constructor({ job, layout, train, test, numThreads, onRecovery, faults = [], deadlines = DEADLINES }: PoolOptions) {
     const { memory, layout: shared } = allocateShared(layout, job.optimizer, job.numShards, numThreads);
     this.numThreads = numThreads;
     this.#layout = layout;
@@ -66,20 +79,22 @@ export class WorkerPool {
     this.#shares = divideWork(layout, shared, job.numShards, numThreads);
     this.#numTest = test.count;
     this.#onRecovery = onRecovery;
+    this.#deadlines = deadlines;
     this.#piscina = new Piscina({
-      filename: new URL(source ? './thread.ts' : './thread.js', import.meta.url).href,
-      ...(source ? { execArgv: ['--conditions=source', '--import=tsx'] } : {}),
+      filename: THREAD,
+      // A process started with conditions or loaders for TypeScript must not hand them on to compiled threads.
+      execArgv: [],
       minThreads: numThreads,
       maxThreads: numThreads,
       idleTimeout: Number.POSITIVE_INFINITY,
-      workerData: { job, train, test, memory, layout: shared },
+      workerData: { job, train, test, memory, layout: shared, faults },
     });
   }
 
   /** Opens an engine on every thread. */
   async prepare(): Promise<PreparedEngine> {
     const tasks = this.#shares.map((): TaskOf<'prepare'> => ({ kind: 'prepare' }));
-    const [engine] = await this.#within('prepare', (signal) => this.#retrying(tasks, signal));
+    const [engine] = await this.#within('prepare', this.#retrying(tasks));
     return engine!;
   }
 
@@ -93,7 +108,7 @@ export class WorkerPool {
     const sums: StepSums[] = [];
     for (let attempt = 1; sums.length < steps.length; attempt++) {
       const rest = steps.slice(sums.length, sums.length + MAX_STEPS);
-      const failure = await this.#within('steps', (signal) => this.#attemptSteps(rest, clipNorm, signal));
+      const failure = await this.#within('steps', this.#attemptSteps(rest, clipNorm));
       const { committed } = this.#barrier;
       for (const at of this.#shared.tails.slice(0, committed)) sums.push(this.#sumsAt(at));
       if (failure === undefined) {
@@ -102,7 +117,7 @@ export class WorkerPool {
       }
       if (committed > 0) attempt = 1;
       if (attempt >= MAX_ATTEMPTS) throw gaveUp(failure);
-      this.#onRecovery?.(`${failure.message}; its step is done again`);
+      this.#onRecovery?.(`A thread failed (${failure.message}); its step is done again`);
     }
     return sums;
   }
@@ -113,7 +128,7 @@ export class WorkerPool {
     for (let from = 0; from < this.#numTest; from += EVALUATION_CHUNK) {
       tasks.push({ kind: 'evaluate', version, from, to: Math.min(from + EVALUATION_CHUNK, this.#numTest) });
     }
-    const results = await this.#within('evaluate', (signal) => this.#retrying(tasks, signal));
+    const results = await this.#within('evaluate', this.#retrying(tasks));
     return {
       lossSum: results.reduce((sum, { lossSum }) => sum + lossSum, 0),
       numCorrect: results.reduce((sum, { numCorrect }) => sum + numCorrect, 0),
@@ -131,10 +146,13 @@ export class WorkerPool {
     return this.#shared.state[version % 2]!.slots.map((at) => this.#view(at, this.#layout.numWeights));
   }
 
-  /** Ends all threads. */
+  /**
+   * Ends all threads, which are idle then: ONNX Runtime brings the process down when its thread ends in the middle of a
+   * call. After a `worker-timeout` the threads are left alone for the same reason; the caller should end the process.
+   */
   async close(): Promise<void> {
     this.#barrier.stop();
-    await this.#piscina.destroy();
+    if (!this.#hung) await this.#piscina.destroy();
   }
 
   #view(at: number, length: number): Float32Array {
@@ -147,20 +165,16 @@ export class WorkerPool {
   }
 
   /** Lets all threads do their shares of some steps. Returns the first failure; the barrier knows how far they came. */
-  async #attemptSteps(
-    steps: readonly StepPlan[],
-    clipNorm: number | undefined,
-    signal: AbortSignal,
-  ): Promise<Error | undefined> {
+  async #attemptSteps(steps: readonly StepPlan[], clipNorm: number | undefined): Promise<Error | undefined> {
     this.#barrier.reset();
     const partials: PartialSum[] = this.#shares.flatMap((share) => share.partials);
     let failure: Error | undefined;
     await Promise.all(
       this.#shares.map(async (share) => {
         try {
-          await this.#piscina.run({ kind: 'steps', share, partials, steps, clipNorm }, { signal });
+          await this.#piscina.run({ kind: 'steps', share, partials, steps, clipNorm });
         } catch (error) {
-          failure ??= describeFailure(error as Error, signal);
+          failure ??= error as Error;
           this.#barrier.stop();
         }
       }),
@@ -169,18 +183,14 @@ export class WorkerPool {
   }
 
   /** Runs tasks that can each be repeated by itself, on another thread when its thread dies. */
-  async #retrying<Kind extends Task['kind']>(
-    tasks: readonly TaskOf<Kind>[],
-    signal: AbortSignal,
-  ): Promise<TaskResults[Kind][]> {
+  async #retrying<Kind extends Task['kind']>(tasks: readonly TaskOf<Kind>[]): Promise<TaskResults[Kind][]> {
     const run = async (task: Task): Promise<TaskResults[Kind]> => {
       for (let attempt = 1; ; attempt++) {
         try {
-          return (await this.#piscina.run(task, { signal })) as TaskResults[Kind];
+          return (await this.#piscina.run(task)) as TaskResults[Kind];
         } catch (error) {
-          const failure = describeFailure(error as Error, signal);
-          if (attempt >= MAX_ATTEMPTS || signal.aborted) throw gaveUp(failure);
-          this.#onRecovery?.(`${failure.message}; its work goes to another`);
+          if (attempt >= MAX_ATTEMPTS) throw gaveUp(error as Error);
+          this.#onRecovery?.(`A thread failed (${(error as Error).message}); its work goes to another`);
         }
       }
     };
@@ -188,16 +198,21 @@ export class WorkerPool {
   }
 
   /** Gives work a deadline that follows from how long such work took so far. */
-  async #within<Result>(kind: Task['kind'], work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  async #within<Result>(kind: Task['kind'], work: Promise<Result>): Promise<Result> {
+    const { firstMs, leastMs } = this.#deadlines;
     const slowest = this.#slowestMs.get(kind);
-    const deadlineMs = slowest === undefined ? FIRST_DEADLINE_MS : Math.max(MIN_DEADLINE_MS, slowest * DEADLINE_FACTOR);
-    const abort = new AbortController();
-    // Every task listens, and there may be many.
-    setMaxListeners(0, abort.signal);
-    const timer = setTimeout(() => abort.abort(deadlineMs), deadlineMs);
+    const deadlineMs = slowest === undefined ? firstMs : Math.max(leastMs, slowest * DEADLINE_FACTOR);
     const started = performance.now();
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        this.#hung = true;
+        this.#barrier.stop();
+        reject(timedOut(kind, deadlineMs));
+      }, deadlineMs);
+    });
     try {
-      return await work(abort.signal);
+      return await Promise.race([work, deadline]);
     } finally {
       clearTimeout(timer);
       this.#slowestMs.set(kind, Math.max(slowest ?? 0, performance.now() - started));
@@ -218,15 +233,17 @@ function divideWork(layout: ParameterLayout, shared: SharedLayout, numShards: nu
   });
 }
 
-function describeFailure(error: Error, signal: AbortSignal): Error {
-  const late = `A thread did not answer within ${Math.round(Number(signal.reason) / 1000)} s`;
-  return new Error(signal.aborted ? late : `A thread failed: ${error.message}`, { cause: error });
-}
-
 const gaveUp = (failure: Error): LockstepError =>
   new LockstepError(
     'worker-failed',
-    `The local worker gave up after ${MAX_ATTEMPTS} attempts. ${failure.message}.`,
+    `The local worker gave up after ${MAX_ATTEMPTS} attempts: ${failure.message}`,
     'Try fewer --workers (each needs memory of its own), a smaller --batch-size, or another --engine.',
     { cause: failure },
+  );
+
+const timedOut = (kind: Task['kind'], deadlineMs: number): LockstepError =>
+  new LockstepError(
+    'worker-timeout',
+    `A thread of the local worker did not finish its "${kind}" within ${(deadlineMs / 1000).toFixed(1)} s.`,
+    'Look whether the machine is out of memory or overloaded; try fewer --workers or another --engine.',
   );

@@ -21,6 +21,7 @@ import {
 } from '@lockstep/engine';
 import { workerData } from 'piscina';
 import { Barrier } from './barrier.ts';
+import { inject } from './faults.ts';
 import { Gatherer } from './gather.ts';
 import type { ThreadSetup } from './job.ts';
 import { SubtreeSummer } from './subtree.ts';
@@ -100,6 +101,7 @@ class Thread {
       return this.#barrier.arrive(arrivals);
     };
     for (const [i, step] of steps.entries()) {
+      if (this.#setup.faults.length > 0) await inject(this.#setup.faults, share.index, step.runStep);
       await this.#gradient(step, share.partials);
       if (!allArrived()) return;
       const tail = this.#setup.layout.tails[i]!;

@@ -1,0 +1,133 @@
+import {
+  initializeParameters,
+  LockstepError,
+  optimizerDefaults,
+  purposes,
+  RandomStream,
+  ShardPlan,
+} from '@lockstep/core';
+import { parseTopology, zoo } from '@lockstep/engine';
+import { afterEach, describe, expect, it } from 'vitest';
+import { fault } from './faults.ts';
+import type { Job, SharedSplit } from './job.ts';
+import { type PoolOptions, type StepSums, WorkerPool } from './pool.ts';
+
+const NUM_SAMPLES = 500;
+const NUM_TEST = 300;
+
+function noise(count: number, purpose: number): SharedSplit {
+  const random = new RandomStream(purpose, purposes.jitter, 0, 0, 0);
+  const images = new Uint8Array(new SharedArrayBuffer(count * 784)).map(() => random.below(256));
+  const shared = new Uint8Array(new SharedArrayBuffer(count * 784));
+  shared.set(images);
+  const labels = new Uint8Array(new SharedArrayBuffer(count));
+  for (let i = 0; i < count; i++) labels[i] = random.below(10);
+  return { images: shared, labels, count };
+}
+
+const train = noise(NUM_SAMPLES, 1);
+const test = noise(NUM_TEST, 2);
+const network = parseTopology(zoo.mlp.topology);
+const job: Job = {
+  topology: zoo.mlp.topology,
+  engine: 'onnx',
+  labelSmoothing: 0,
+  optimizer: optimizerDefaults.adam,
+  seed: 3,
+  numSamples: NUM_SAMPLES,
+  numShards: 8,
+  batchSize: 80,
+};
+const plan = new ShardPlan(job.numSamples, job.numShards, job.batchSize);
+
+const pools: WorkerPool[] = [];
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map((pool) => pool.close()));
+});
+
+function open(numThreads: number, options: Partial<PoolOptions> = {}): WorkerPool {
+  const pool = new WorkerPool({
+    job,
+    layout: network.layout,
+    train,
+    test,
+    numThreads,
+    onRecovery: undefined,
+    ...options,
+  });
+  pools.push(pool);
+  initializeParameters(network.layout, 3, pool.parameters(0));
+  return pool;
+}
+
+const stepAt = (runStep: number) => {
+  const step = runStep % plan.stepsPerEpoch;
+  const epoch = Math.floor(runStep / plan.stepsPerEpoch);
+  return { epoch, step, runStep, count: plan.stepSize(step), learningRate: 0.01 };
+};
+
+/** Some epochs in batches of steps; returns the sums of every step and the final parameters. */
+async function run(pool: WorkerPool, numEpochs: number, clipNorm?: number) {
+  const sums: StepSums[] = [];
+  let runStep = 0;
+  for (let epoch = 0; epoch < numEpochs; epoch++) {
+    const steps = Array.from({ length: plan.stepsPerEpoch }, () => stepAt(runStep++));
+    sums.push(...(await pool.step(steps, clipNorm)));
+  }
+  return { sums, parameters: pool.parameters(runStep).slice() };
+}
+
+describe('WorkerPool', () => {
+  it('counts every sample once, and learns', async () => {
+    const { sums } = await run(open(2), 40);
+    expect(sums.map(({ count }) => count).slice(0, plan.stepsPerEpoch)).toEqual([80, 80, 80, 80, 80, 80, 20]);
+    expect(sums[0]!.lossSum / 80).toBeGreaterThan(2);
+    expect(sums.at(-1)!.lossSum / 20).toBeLessThan(sums[0]!.lossSum / 80 - 0.5);
+  });
+
+  it.each([undefined, 0.1])('gives the same bits for any number of threads (clip norm %s)', async (clipNorm) => {
+    const one = await run(open(1), 2, clipNorm);
+    const three = await run(open(3), 2, clipNorm);
+    expect(three).toEqual(one);
+    if (clipNorm !== undefined) expect((await run(open(1), 2)).parameters).not.toEqual(one.parameters);
+  });
+
+  it('loses no step when threads die or engines fail in the middle', async () => {
+    const quiet = await run(open(2), 4);
+    const reasons: string[] = [];
+    const faults = [fault(0, 2, 'exit'), fault(1, 9, 'throw', 2), fault(1, 20, 'exit')];
+    const pool = open(2, { faults, onRecovery: (reason) => reasons.push(reason) });
+    expect(await run(pool, 4)).toEqual(quiet);
+    expect(reasons).toHaveLength(4);
+    expect(reasons[1]).toMatch(/injected failure of share 1 at step 9.*its step is done again/);
+  });
+
+  it('gives up with a reason when a step fails again and again', async () => {
+    const pool = open(2, { faults: [fault(1, 3, 'throw', 99)] });
+    const failure = await run(pool, 1).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'worker-failed' });
+    expect((failure as Error).message).toMatch(/gave up after 3 attempts: injected failure/);
+  });
+
+  it('does not wait forever for a thread that hangs', async () => {
+    const pool = open(2, { faults: [fault(0, 3, 'hang')], deadlines: { firstMs: 10_000, leastMs: 300 } });
+    await pool.prepare();
+    await expect(pool.step([0, 1, 2].map(stepAt), undefined)).resolves.toHaveLength(3);
+    const failure = await pool.step([stepAt(3)], undefined).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'worker-timeout' });
+  });
+
+  it('evaluates the same for any number of threads', async () => {
+    const one = await open(1).evaluate(0);
+    expect(await open(3).evaluate(0)).toEqual(one);
+    expect(one.count).toBe(NUM_TEST);
+    expect(one.lossSum / NUM_TEST).toBeGreaterThan(2);
+  });
+
+  it('tells why an engine cannot be opened', async () => {
+    const pool = open(1, { job: { ...job, engine: 'tensorflow' } });
+    const failure = await pool.prepare().catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(LockstepError);
+    expect((failure as Error).message).toMatch(/tfjs-node/);
+  });
+});
