@@ -31,10 +31,12 @@ export async function* train(
   const dataset = await loadData(config, context);
   checkFits(model.network, dataset);
   const plan = new ShardPlan(dataset.train.count, config.shards, config.batchSize);
-  yield describeData(dataset);
+  const described = describeData(dataset);
+  yield described;
 
   const run = await Run.start(config, model, dataset, plan);
   try {
+    await run.folder.appendEvent(described);
     for await (const event of run.events(context.signal)) {
       if (event.event !== 'progress') await run.folder.appendEvent(event);
       yield event;

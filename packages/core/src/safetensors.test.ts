@@ -15,6 +15,13 @@ describe('safetensors', () => {
     expect(decodeSafetensors(encodeSafetensors(file), 'x')).toEqual(file);
   });
 
+  it('reads from the middle of a larger buffer', () => {
+    const bytes = encodeSafetensors(file);
+    const buffer = Buffer.alloc(bytes.length + 13);
+    buffer.set(bytes, 3);
+    expect(decodeSafetensors(buffer.subarray(3, 3 + bytes.length), 'x')).toEqual(file);
+  });
+
   it('keeps the layout of the format: aligned values, offsets from the end of the header', () => {
     const bytes = encodeSafetensors(file);
     const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));

@@ -84,7 +84,8 @@ export function decodeSafetensors(bytes: Uint8Array, source: string): TensorFile
     if (dataStart + to > bytes.length) {
       throw invalid(`"${name}" ends at byte ${dataStart + to}, the file at ${bytes.length}: it is cut off`);
     }
-    const values = new Float32Array(bytes.slice(dataStart + from, dataStart + to).buffer);
+    // A copy, which is aligned and owns its memory whatever `bytes` is a view of (a Buffer's own slice makes none).
+    const values = new Float32Array(new Uint8Array(bytes.subarray(dataStart + from, dataStart + to)).buffer);
     return { name, shape, values };
   });
   return { tensors, metadata: (metadata ?? {}) as TensorFile['metadata'] };

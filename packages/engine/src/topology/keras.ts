@@ -45,6 +45,17 @@ const pair = z.union([
 
 const one = pair.refine(([height, width]) => height === 1 && width === 1, 'only 1 is supported');
 
+export const dataFormatSchema = z.enum(['channels_last'], 'only channels_last is supported').nullish();
+
+/** One axis, as a number or a list of one. Counts the batch as 0, or from the end. */
+export const axisSchema = z.union([
+  integer,
+  z
+    .array(integer)
+    .length(1)
+    .transform(([axis]) => axis!),
+]);
+
 /** Fields of everything that slides a window over a picture. */
 const windowFields = {
   strides: pair.nullish(),
@@ -53,7 +64,7 @@ const windowFields = {
     .toLowerCase()
     .pipe(z.enum(['valid', 'same']))
     .default('valid'),
-  data_format: z.enum(['channels_last'], 'only channels_last is supported').nullish(),
+  data_format: dataFormatSchema,
 };
 
 export const convolutionFields = {
@@ -65,15 +76,20 @@ export const convolutionFields = {
 
 export const poolingFields = { pool_size: pair.default([2, 2]), ...windowFields };
 
-export const zeroPaddingSchema = z.union([
-  integer.nonnegative().transform((n) => ({ top: n, bottom: n, left: n, right: n })),
-  z
-    .tuple([z.tuple([integer, integer]), z.tuple([integer, integer])])
-    .transform(([[top, bottom], [left, right]]) => ({ top, bottom, left, right })),
-  z
-    .tuple([integer, integer])
-    .transform(([rows, columns]) => ({ top: rows, bottom: rows, left: columns, right: columns })),
-]);
+const margin = integer.nonnegative();
+
+export const zeroPaddingSchema = z.union(
+  [
+    margin.transform((n) => ({ top: n, bottom: n, left: n, right: n })),
+    z
+      .tuple([z.tuple([margin, margin]), z.tuple([margin, margin])])
+      .transform(([[top, bottom], [left, right]]) => ({ top, bottom, left, right })),
+    z
+      .tuple([margin, margin])
+      .transform(([rows, columns]) => ({ top: rows, bottom: rows, left: columns, right: columns })),
+  ],
+  'must be n, [rows, columns] or [[top, bottom], [left, right]], none of them negative',
+);
 
 const none = (what: string, instead: string) => z.null(`${what} is not supported; ${instead}`).optional();
 
@@ -86,6 +102,19 @@ export const refusedExtras = {
   kernel_constraint: none('a kernel constraint', 'remove it'),
   depthwise_constraint: none('a depthwise constraint', 'remove it'),
   bias_constraint: none('a bias constraint', 'remove it'),
+};
+
+const off = (what: string) => z.literal(false, `${what} is not supported; turn it off`).nullish();
+
+/** The same of batch normalization, and the variants whose statistics are others than those of a micro-batch. */
+export const refusedNormalizationExtras = {
+  gamma_regularizer: none('a gamma regularizer', 'remove it'),
+  beta_regularizer: none('a beta regularizer', 'remove it'),
+  gamma_constraint: none('a gamma constraint', 'remove it'),
+  beta_constraint: none('a beta constraint', 'remove it'),
+  renorm: off('batch renormalization'),
+  synchronized: off('synchronized batch normalization'),
+  virtual_batch_size: none('a virtual batch size', 'remove it'),
 };
 
 const varianceScaling = (

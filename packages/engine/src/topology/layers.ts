@@ -3,11 +3,14 @@ import { glorotUniform, ones as onesInitializer, type ParameterSpec, zeros as ze
 import { z } from 'zod';
 import {
   activationSchema,
+  axisSchema,
   convolutionFields,
+  dataFormatSchema,
   initializerSchema,
   placeWindow,
   poolingFields,
   refusedExtras,
+  refusedNormalizationExtras,
   unsupported,
   zeroPaddingSchema,
 } from './keras.ts';
@@ -68,6 +71,14 @@ function picture({ name, inputs }: LayerContext): readonly [number, number, numb
     );
   }
   return shape as readonly [number, number, number];
+}
+
+function refuseOtherAxis(does: string, axis: number, { name, inputs }: LayerContext): void {
+  if (axis === -1 || axis === inputs[0]!.length) return;
+  throw unsupported(
+    `Layer "${name}" ${does} along axis ${axis}; only the last axis is supported.`,
+    'Use axis -1: the channels of a picture.',
+  );
 }
 
 function place(
@@ -169,11 +180,16 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
   ),
   MaxPooling2D: pooling('maxPool'),
   AveragePooling2D: pooling('averagePool'),
-  GlobalAveragePooling2D: define(z.object({ keepdims: z.boolean().default(false) }), (config, context) => {
-    const channels = picture(context)[2];
-    return plain({ kind: 'globalAveragePool' }, config.keepdims ? [1, 1, channels] : [channels]);
-  }),
-  Flatten: define(z.object({}), (_, { inputs }) => plain({ kind: 'reshape' }, [numElements(inputs[0]!)])),
+  GlobalAveragePooling2D: define(
+    z.object({ keepdims: z.boolean().default(false), data_format: dataFormatSchema }),
+    (config, context) => {
+      const channels = picture(context)[2];
+      return plain({ kind: 'globalAveragePool' }, config.keepdims ? [1, 1, channels] : [channels]);
+    },
+  ),
+  Flatten: define(z.object({ data_format: dataFormatSchema }), (_, { inputs }) =>
+    plain({ kind: 'reshape' }, [numElements(inputs[0]!)]),
+  ),
   Reshape: define(z.object({ target_shape: z.array(z.number().int()).min(1) }), (config, { name, inputs }) => {
     const size = numElements(inputs[0]!);
     const known = config.target_shape.reduce(
@@ -200,9 +216,10 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
     }),
     (config, context) => activationLayer(config.max_value === 6 ? 'relu6' : 'relu', context),
   ),
-  Softmax: define(z.object({ axis: z.literal(-1, 'only the last axis is supported').nullish() }), (_, context) =>
-    activationLayer('softmax', context),
-  ),
+  Softmax: define(z.object({ axis: axisSchema.nullish() }), (config, context) => {
+    refuseOtherAxis('takes softmax', config.axis ?? -1, context);
+    return activationLayer('softmax', context);
+  }),
   Dropout: define(
     z.object({
       rate: z.number().min(0).lt(1),
@@ -212,15 +229,7 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
   ),
   BatchNormalization: define(
     z.object({
-      axis: z
-        .union([
-          z.number().int(),
-          z
-            .array(z.number().int())
-            .length(1)
-            .transform(([axis]) => axis!),
-        ])
-        .default(-1),
+      axis: axisSchema.default(-1),
       momentum: z.number().min(0).max(1).default(0.99),
       epsilon: z.number().positive().default(1e-3),
       center: z.boolean().default(true),
@@ -229,15 +238,12 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
       gamma_initializer: initializerSchema(onesInitializer),
       moving_mean_initializer: initializerSchema(zerosInitializer),
       moving_variance_initializer: initializerSchema(onesInitializer),
+      ...refusedNormalizationExtras,
     }),
-    (config, { name, inputs }) => {
-      const shape = inputs[0]!;
-      if (config.axis !== -1 && config.axis !== shape.length) {
-        throw unsupported(
-          `Layer "${name}" normalizes axis ${config.axis}.`,
-          'Only the last axis (channels) is supported: use axis -1.',
-        );
-      }
+    (config, context) => {
+      refuseOtherAxis('normalizes', config.axis, context);
+      const { name } = context;
+      const shape = context.inputs[0]!;
       const channels = [shape.at(-1)!];
       const gamma = weight(`${name}/gamma`, channels, config.gamma_initializer, false);
       const beta = weight(`${name}/beta`, channels, config.beta_initializer, false);
@@ -290,7 +296,10 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
     );
   }),
   ZeroPadding2D: define(
-    z.object({ padding: zeroPaddingSchema.default({ top: 1, bottom: 1, left: 1, right: 1 }) }),
+    z.object({
+      padding: zeroPaddingSchema.default({ top: 1, bottom: 1, left: 1, right: 1 }),
+      data_format: dataFormatSchema,
+    }),
     (config, context) => {
       const [height, width, channels] = picture(context);
       const { top, bottom, left, right } = config.padding;
@@ -302,5 +311,8 @@ export const layerBuilders: { readonly [className: string]: LayerBuilder } = {
     },
   ),
 };
+
+/** Layers that read several inputs. */
+export const joiningLayers: ReadonlySet<string> = new Set(['Add', 'Concatenate']);
 
 export const supportedLayers: readonly string[] = ['InputLayer', ...Object.keys(layerBuilders)];

@@ -1,144 +1,45 @@
-/** Reads a Keras topology, as a tf.js `model.json` or Keras' own `to_json` holds it, into a {@link Network}. */
-import { LockstepError, ParameterLayout, type ParameterSpec } from '@lockstep/core';
+/** Turns a Keras topology into a {@link Network}: the nodes that engines compute and the parameters they own. */
+import { ParameterLayout, type ParameterSpec } from '@lockstep/core';
 import { z } from 'zod';
 import { unsupported } from './keras.ts';
-import { layerBuilders, supportedLayers } from './layers.ts';
+import { type BuiltLayer, joiningLayers, layerBuilders, supportedLayers } from './layers.ts';
+import { inputShape, type ModelLayer, readModel } from './model.ts';
 import { type LayerNode, type Network, numElements, type Shape } from './network.ts';
 
-const invalid = (message: string): LockstepError =>
-  new LockstepError(
-    'model-invalid',
-    message,
-    'Give a layers model: a tf.js model.json (model.save) or the JSON of a Keras model (model.to_json()).',
-  );
-
-const layerSchema = z.object({
-  class_name: z.string(),
-  name: z.string().optional(),
-  config: z.record(z.string(), z.unknown()),
-  inbound_nodes: z.array(z.unknown()).optional(),
-});
-type LayerConfig = z.output<typeof layerSchema>;
-
-const modelSchema = z.object({
-  class_name: z.string(),
-  config: z.union([
-    z.array(layerSchema).transform((layers) => ({ name: 'model', layers, output_layers: undefined })),
-    z.object({
-      name: z.string().default('model'),
-      layers: z.array(layerSchema),
-      output_layers: z.array(z.unknown()).optional(),
-    }),
-  ]),
-});
-
-/** Unwraps {modelTopology: {model_config: {class_name, config}}} at whatever level the file starts. */
-function findModel(json: unknown): z.output<typeof modelSchema> {
-  let model = json;
-  for (const wrapper of ['modelTopology', 'model_config']) {
-    if (model !== null && typeof model === 'object' && wrapper in model)
-      model = (model as Record<string, unknown>)[wrapper];
-  }
-  if (model !== null && typeof model === 'object' && 'node' in model) {
-    throw invalid('This is a graph model (a frozen TensorFlow graph), which cannot be trained.');
-  }
-  const parsed = modelSchema.safeParse(model);
-  if (!parsed.success) throw invalid(`This is no Keras topology: ${z.prettifyError(parsed.error)}`);
-  return parsed.data;
-}
-
-const layerName = (layer: LayerConfig): string => String(layer.config.name ?? layer.name ?? layer.class_name);
-
-/** Names of the layers that a functional layer reads, from Keras 2 ([[name, 0, 0, {}]]) or Keras 3 (tensors in args). */
-function inboundNames(layer: LayerConfig): string[] {
-  const calls = layer.inbound_nodes ?? [];
-  if (calls.length > 1) {
-    throw unsupported(
-      `Layer "${layerName(layer)}" is used ${calls.length} times; shared layers are not supported.`,
-      'Give each use its own layer.',
-    );
-  }
-  const names: string[] = [];
-  const visit = (value: unknown): void => {
-    if (Array.isArray(value)) {
-      if (typeof value[0] === 'string' && typeof value[1] === 'number') names.push(value[0]);
-      else value.forEach(visit);
-    } else if (value !== null && typeof value === 'object') {
-      const { class_name, config, args } = value as {
-        class_name?: unknown;
-        config?: Record<string, unknown>;
-        args?: unknown;
-      };
-      if (class_name === '__keras_tensor__') visit(config?.keras_history);
-      else if (args !== undefined) visit(args);
-    }
-  };
-  visit(calls);
-  return names;
-}
-
-function inputShape(layer: LayerConfig): Shape | undefined {
-  const shape = layer.config.batch_input_shape ?? layer.config.batch_shape;
-  const parsed = z.tuple([z.null()]).rest(z.number().int().positive()).safeParse(shape);
-  return parsed.success ? (parsed.data.slice(1) as number[]) : undefined;
-}
-
-/** Layers in an order in which each comes after those it reads. */
-function sortLayers(layers: readonly LayerConfig[], sequential: boolean): { layer: LayerConfig; inputs: string[] }[] {
-  if (sequential) {
-    return layers.map((layer, i) => ({ layer, inputs: i === 0 ? [] : [layerName(layers[i - 1]!)] }));
-  }
-  const pending = layers.map((layer) => ({ layer, inputs: inboundNames(layer) }));
-  const done = new Set<string>();
-  const sorted: typeof pending = [];
-  while (pending.length > 0) {
-    const next = pending.findIndex(({ inputs }) => inputs.every((name) => done.has(name)));
-    if (next < 0) {
-      const { layer, inputs } = pending[0]!;
-      throw invalid(
-        `Layer "${layerName(layer)}" reads from ${inputs.map((name) => `"${name}"`).join(', ')}, which is missing or part of a circle.`,
-      );
-    }
-    const [entry] = pending.splice(next, 1);
-    sorted.push(entry!);
-    done.add(layerName(entry!.layer));
-  }
-  return sorted;
-}
-
-/** Name of the layer whose output is the model's. */
-function outputName(model: z.output<typeof modelSchema>, order: readonly { layer: LayerConfig }[]): string {
-  const names: string[] = [];
-  const visit = (value: unknown): void => {
-    if (!Array.isArray(value)) return;
-    if (typeof value[0] === 'string') names.push(value[0]);
-    else value.forEach(visit);
-  };
-  visit(model.config.output_layers);
-  if (names.length > 1) {
-    throw unsupported(
-      `The model has ${names.length} outputs (${names.join(', ')}).`,
-      'A classifier has one output: the class probabilities.',
-    );
-  }
-  return names[0] ?? (order.length === 0 ? '' : layerName(order.at(-1)!.layer));
-}
-
-function build(layer: LayerConfig, name: string, inputs: readonly Shape[], numDropouts: number) {
-  const builder = layerBuilders[layer.class_name];
+function build(layer: ModelLayer, inputs: readonly Shape[], numDropouts: number): BuiltLayer {
+  const { className, name } = layer;
+  const builder = layerBuilders[className];
   if (!builder) {
     throw unsupported(
-      `Layer "${name}" is a ${layer.class_name}, which is not supported.`,
+      `Layer "${name}" is a ${className}, which is not supported.`,
       `Supported layers: ${supportedLayers.join(', ')}.`,
     );
   }
+  if (inputs.length > 1 && !joiningLayers.has(className)) {
+    throw unsupported(
+      `Layer "${name}" (${className}) reads ${inputs.length} inputs, but takes one.`,
+      `Join them before it: ${[...joiningLayers].join(' or ')}.`,
+    );
+  }
+  const built = buildWith(() => builder(layer.config, { name, inputs, numDropouts }), layer);
+  if (layer.config.trainable === false && built.parameters.length > 0) {
+    throw unsupported(
+      `Layer "${name}" is frozen (trainable: false), but all parameters are trained.`,
+      'Set trainable to true and export the model again.',
+    );
+  }
+  return built;
+}
+
+/** Turns what a schema has to say about a layer's configuration into an error that names the layer. */
+function buildWith(run: () => BuiltLayer, { className, name }: ModelLayer): BuiltLayer {
   try {
-    return builder(layer.config, { name, inputs, numDropouts });
+    return run();
   } catch (error) {
     if (!(error instanceof z.ZodError)) throw error;
     const issues = error.issues.map((issue) => `${issue.path.join('.') || 'config'}: ${issue.message}`).join('; ');
     throw unsupported(
-      `Layer "${name}" (${layer.class_name}): ${issues}.`,
+      `Layer "${name}" (${className}): ${issues}.`,
       'Change the layer in the model and export it again.',
     );
   }
@@ -151,38 +52,39 @@ function build(layer: LayerConfig, name: string, inputs: readonly Shape[], numDr
  *   Lockstep cannot train, naming the layer
  */
 export function parseTopology(json: unknown): Network {
-  const model = findModel(json);
-  const sequential = model.class_name === 'Sequential';
-  if (!sequential && !['Model', 'Functional'].includes(model.class_name)) {
-    throw unsupported(`The model is a ${model.class_name}.`, 'Sequential and functional models are supported.');
-  }
-  const order = sortLayers(model.config.layers, sequential);
+  const model = readModel(json);
   const nodes: LayerNode[] = [];
   const specs: ParameterSpec[] = [];
   const dropouts: { rate: number; size: number }[] = [];
   /** Of each layer: the node that produces its output. */
   const outputs = new Map<string, LayerNode>();
+  // A node has its layer's name as id; a node that is no layer has an id that no layer and no other node has.
+  const ids = new Set(model.layers.filter(({ className }) => className !== 'InputLayer').map(({ name }) => name));
+  const newId = (wanted: string): string => {
+    let id = wanted;
+    while (ids.has(id)) id += "'";
+    ids.add(id);
+    return id;
+  };
 
-  for (const { layer, inputs } of order) {
-    const name = layerName(layer);
-    if (outputs.has(name)) throw invalid(`Two layers are called "${name}".`);
-    let sources = inputs.map((input) => outputs.get(input)!);
+  for (const layer of model.layers) {
+    const { name } = layer;
+    let sources = layer.inputs.map((input) => outputs.get(input)!);
     if (sources.length === 0) {
-      const shape = inputShape(layer);
-      if (!shape || nodes.length > 0) {
-        throw nodes.length > 0
-          ? unsupported(`The model has a second input, "${name}".`, 'An image classifier has one input: the picture.')
-          : invalid(`The first layer, "${name}", does not say its input shape (batch_input_shape or batch_shape).`);
+      if (nodes.length > 0) {
+        throw unsupported(
+          `The model has a second input, "${name}".`,
+          'An image classifier has one input: the picture.',
+        );
       }
-      const input: LayerNode = { kind: 'input', id: 'input', inputs: [], shape };
+      const input: LayerNode = { kind: 'input', id: newId('input'), inputs: [], shape: inputShape(layer) };
       nodes.push(input);
       outputs.set(name, input);
-      if (layer.class_name === 'InputLayer') continue;
+      if (layer.className === 'InputLayer') continue;
       sources = [input];
     }
     const built = build(
       layer,
-      name,
       sources.map((source) => source.shape),
       dropouts.length,
     );
@@ -195,14 +97,14 @@ export function parseTopology(json: unknown): Network {
       inputs: sources.map((source) => source.id),
       shape: built.shape,
     };
-    // A reshape to the same shape stands for an activation layer: the activation alone is enough.
-    if (node.kind === 'reshape' && built.activation !== 'linear') node = sources[0]!;
+    // A reshape to the same shape does nothing; an activation layer is one, followed by its activation.
+    if (node.kind === 'reshape' && node.shape.join() === sources[0]!.shape.join()) node = sources[0]!;
     else nodes.push(node);
     if (built.activation !== 'linear') {
       node = {
         kind: 'activation',
         activation: built.activation,
-        id: `${name}/${built.activation}`,
+        id: newId(`${name}/${built.activation}`),
         inputs: [node.id],
         shape: node.shape,
       };
@@ -211,48 +113,50 @@ export function parseTopology(json: unknown): Network {
     outputs.set(name, node);
   }
 
-  const output = outputs.get(outputName(model, order));
-  if (!output) throw invalid('The model has no layers, or its output is not one of them.');
-  return finish(model.config.name, nodes, specs, dropouts, output, json);
-}
-
-function finish(
-  name: string,
-  nodes: readonly LayerNode[],
-  specs: readonly ParameterSpec[],
-  dropouts: Network['dropouts'],
-  output: LayerNode,
-  json: unknown,
-): Network {
+  const output = outputs.get(model.output)!;
   const [input] = nodes;
-  if (!input || input.shape.length !== 3) {
+  if (input?.shape.length !== 3) {
     throw unsupported(
       `The model's input has the shape [${input?.shape.join(', ')}].`,
       'It must take pictures: [height, width, channels], such as [28, 28, 1].',
     );
   }
+  const wrapped = json !== null && typeof json === 'object' && 'modelTopology' in json;
+  return {
+    name: model.name,
+    inputShape: input.shape as unknown as readonly [number, number, number],
+    numClasses: output.shape[0]!,
+    ...withoutSoftmax(nodes, output),
+    layout: new ParameterLayout(specs),
+    dropouts,
+    modelTopology: wrapped ? (json as { modelTopology: unknown }).modelTopology : json,
+  };
+}
+
+/** Checks that the model ends in logits or in softmax, and takes a softmax at the very end away: it belongs to the loss. */
+function withoutSoftmax(nodes: readonly LayerNode[], output: LayerNode): Pick<Network, 'nodes' | 'logits'> {
   if (output.shape.length !== 1 || output.shape[0]! < 2) {
     throw unsupported(
       `The model's output has the shape [${output.shape.join(', ')}].`,
       'It must be one value per class.',
     );
   }
-  const softmax = output.kind === 'activation' && output.activation === 'softmax';
-  if (output.kind === 'activation' && !softmax) {
+  // Neither a reshape nor dropout makes logits of what an activation left.
+  let last = output;
+  while (last.kind === 'reshape' || last.kind === 'dropout') {
+    const [before] = last.inputs;
+    last = nodes.find(({ id }) => id === before)!;
+  }
+  if (last.kind !== 'activation') return { nodes, logits: output.id };
+  if (last.activation !== 'softmax') {
     throw unsupported(
-      `The model ends in ${output.activation}.`,
+      `The model ends in ${last.activation}.`,
       'A classifier ends in softmax, or in logits (a layer without activation).',
     );
   }
-  const wrapped = json !== null && typeof json === 'object' && 'modelTopology' in json;
-  return {
-    name,
-    inputShape: input.shape as unknown as readonly [number, number, number],
-    numClasses: output.shape[0]!,
-    nodes: softmax ? nodes.filter((node) => node !== output) : nodes,
-    logits: softmax ? output.inputs[0]! : output.id,
-    layout: new ParameterLayout(specs),
-    dropouts,
-    modelTopology: wrapped ? (json as { modelTopology: unknown }).modelTopology : json,
-  };
+  if (last !== output) {
+    throw unsupported(`The model goes on behind its softmax, with "${output.id}".`, 'Make softmax the last layer.');
+  }
+  // No other node reads it: every layer leads to the output.
+  return { nodes: nodes.filter((node) => node !== output), logits: output.inputs[0]! };
 }
