@@ -64,7 +64,11 @@ describe('lockstep train', () => {
     ];
     const topology = { class_name: 'Sequential', config: { name: 'linear', layers } };
     writeFileSync(join(cwd, 'mine.json'), JSON.stringify({ modelTopology: topology }));
-    const { code, events, stderr } = await lockstep(['train', '--model', 'mine.json', ...small, '--json'], offline(), cwd);
+    const { code, events, stderr } = await lockstep(
+      ['train', '--model', 'mine.json', ...small, '--json'],
+      offline(),
+      cwd,
+    );
     expect(code, stderr).toBe(0);
     expect(events.find(({ event }) => event === 'model')).toMatchObject({ name: 'linear', numParameters: 7850 });
   });
@@ -79,10 +83,23 @@ describe('lockstep train', () => {
 
   it('stops cleanly on Ctrl-C: saves, says so, leaves no process, exits with 130', async () => {
     const cwd = temporaryFolder();
-    const args = ['train', '--data-dir', dataDir, '--epochs', '100000', '--json', '--log-every', '1', '--run-dir', 'run'];
+    const args = [
+      'train',
+      '--data-dir',
+      dataDir,
+      '--epochs',
+      '100000',
+      '--json',
+      '--log-every',
+      '1',
+      '--run-dir',
+      'run',
+    ];
     const child = start(args, offline(), cwd);
     const end = finished(child);
-    await new Promise<void>((resolve) => child.stdout?.on('data', (text: string) => text.includes('"step"') && resolve()));
+    await new Promise<void>((resolve) =>
+      child.stdout?.on('data', (text: string) => text.includes('"step"') && resolve()),
+    );
     child.kill('SIGINT');
     const { code, events, stderr } = await end;
     expect(code, stderr).toBe(130);
@@ -103,13 +120,25 @@ describe('mistakes', () => {
     ['a value out of range', ['train', '--batch-size', '0'], 2, /--batch-size 0/, /--help/],
     ['a choice that is none', ['train', '--engine', 'cuda'], 2, /cuda.*Allowed choices are auto, onnx/, /--help/],
     ['shards that are no power of two', ['train', ...small, '--shards', '6'], 2, /power of two.*got 6/, /nearest/],
-    ['a batch below the shards', ['train', ...small, '--batch-size', '4'], 2, /4 cannot give each of 8/, /fewer --shards/],
+    [
+      'a batch below the shards',
+      ['train', ...small, '--batch-size', '4'],
+      2,
+      /4 cannot give each of 8/,
+      /fewer --shards/,
+    ],
     ['an unknown model', ['train', '--model', 'vgg'], 2, /neither a known model nor a file/, /mlp, cnn, resnet/],
     ['a folder without data', ['train', '--data-dir', '/nonexistent'], 1, /nonexistent/, /./],
     ['an engine that is not installed', ['train', ...small, '--engine', 'tensorflow'], 1, /tfjs-node/, /npm/],
     ['a device that the engine lacks', ['train', ...small, '--device', 'cuda'], 1, /not on cuda/, /npm ci|--device/],
     ['an evaluation of nothing', ['evaluate'], 1, /no finished run/, /lockstep train/],
-    ['a learning rate that is far too high', ['train', ...small, '--optimizer', 'sgd', '--learning-rate', '1e30'], 1, /loss became NaN/, /smaller --learning-rate/],
+    [
+      'a learning rate that is far too high',
+      ['train', ...small, '--optimizer', 'sgd', '--learning-rate', '1e30'],
+      1,
+      /loss became NaN/,
+      /smaller --learning-rate/,
+    ],
   ];
 
   it.each(mistakes)('are explained: %s', async (_, args, expectedCode, message, nextStep) => {
@@ -168,9 +197,12 @@ describe('lockstep dataset', () => {
     expect(stderr).toMatch(/127\.0\.0\.1:9/);
   });
 
-  it.skipIf(!existsSync(process.env.LOCKSTEP_DATA_DIR ?? ''))('accepts the originals (where LOCKSTEP_DATA_DIR has them)', async () => {
-    const { code, stdout } = await lockstep(['dataset', 'verify', '--data-dir', process.env.LOCKSTEP_DATA_DIR!]);
-    expect(code).toBe(0);
-    expect(stdout.match(/✓/g)).toHaveLength(4);
-  });
+  it.skipIf(!existsSync(process.env.LOCKSTEP_DATA_DIR ?? ''))(
+    'accepts the originals (where LOCKSTEP_DATA_DIR has them)',
+    async () => {
+      const { code, stdout } = await lockstep(['dataset', 'verify', '--data-dir', process.env.LOCKSTEP_DATA_DIR!]);
+      expect(code).toBe(0);
+      expect(stdout.match(/✓/g)).toHaveLength(4);
+    },
+  );
 });

@@ -25,7 +25,7 @@ export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'lockste
 function writeIdx(path: string, dims: readonly number[], values: Uint8Array): void {
   const header = new DataView(new ArrayBuffer(4 + 4 * dims.length));
   header.setUint32(0, 0x0800 + dims.length);
-  dims.forEach((dimension, i) => header.setUint32(4 + 4 * i, dimension));
+  for (const [i, dimension] of dims.entries()) header.setUint32(4 + 4 * i, dimension);
   writeFileSync(path, Buffer.concat([new Uint8Array(header.buffer), values]));
 }
 

@@ -16,7 +16,7 @@ import type { TrainEvent } from '@lockstep/protocol';
 import writeFileAtomic from 'write-file-atomic';
 
 /** Where runs are kept when nothing else is said. */
-export const RUNS_DIR = 'runs';
+const RUNS_DIR = 'runs';
 
 const files = {
   config: 'config.json',

@@ -8,7 +8,7 @@ const count = z.int().nonnegative();
 const fraction = z.number().min(0).max(1);
 
 /** Which data the run trains on, and why that. */
-export const datasetEvent = z.object({
+const datasetEvent = z.object({
   event: z.literal('dataset'),
   name: z.enum(['fashion-mnist', 'synthetic']),
   source: z.string(),
@@ -21,7 +21,7 @@ export const datasetEvent = z.object({
 });
 
 /** Which model the run trains, and how. */
-export const modelEvent = z.object({
+const modelEvent = z.object({
   event: z.literal('model'),
   name: z.string(),
   numParameters: count,
@@ -37,7 +37,7 @@ export const modelEvent = z.object({
 });
 
 /** A member of the run changed its state. */
-export const workerEvent = z.object({
+const workerEvent = z.object({
   event: z.literal('worker'),
   id: z.string(),
   state: z.enum(['ready', 'recovered', 'left']),
@@ -48,7 +48,7 @@ export const workerEvent = z.object({
 });
 
 /** How far the run is; at most ten a second, for progress displays. */
-export const progressEvent = z.object({
+const progressEvent = z.object({
   event: z.literal('progress'),
   epoch: count,
   epochs: count,
@@ -63,7 +63,7 @@ export const progressEvent = z.object({
 });
 
 /** A step was committed; every `--log-every` steps. */
-export const stepEvent = z.object({
+const stepEvent = z.object({
   event: z.literal('step'),
   epoch: count,
   step: count,
@@ -77,7 +77,7 @@ export const stepEvent = z.object({
 });
 
 /** An epoch was trained and evaluated. */
-export const epochEvent = z.object({
+const epochEvent = z.object({
   event: z.literal('epoch'),
   epoch: count,
   epochs: count,
@@ -93,7 +93,7 @@ export const epochEvent = z.object({
 });
 
 /** The run is over and saved. */
-export const doneEvent = z.object({
+const doneEvent = z.object({
   event: z.literal('done'),
   testLoss: z.number(),
   testAccuracy: fraction,
@@ -105,7 +105,7 @@ export const doneEvent = z.object({
 });
 
 /** The command failed. */
-export const errorEvent = z.object({
+const errorEvent = z.object({
   event: z.literal('error'),
   code: z.string(),
   message: z.string(),

@@ -5,7 +5,7 @@
 import { PbfWriter } from 'pbf';
 
 export const dataTypes = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 } as const;
-export type DataType = keyof typeof dataTypes;
+type DataType = keyof typeof dataTypes;
 
 export interface TensorConstant {
   readonly name: string;
