@@ -10,16 +10,17 @@ export type Purpose = (typeof purposes)[keyof typeof purposes];
 
 const WORD = 2 ** 32;
 
-/** High 32 bits of the 64-bit product of two unsigned 32-bit integers. */
+/** High 32 bits of the 64-bit product of two unsigned 32-bit integers, as a signed one. */
 function multiplyHigh(a: number, b: number): number {
   const aLow = a & 0xffff;
   const aHigh = a >>> 16;
   const bLow = b & 0xffff;
   const bHigh = b >>> 16;
-  const low = Math.imul(aLow, bLow) >>> 0;
-  const middle1 = (Math.imul(aHigh, bLow) >>> 0) + (low >>> 16);
-  const middle2 = (Math.imul(aLow, bHigh) >>> 0) + (middle1 % 0x10000);
-  return ((Math.imul(aHigh, bHigh) >>> 0) + Math.floor(middle1 / 0x10000) + Math.floor(middle2 / 0x10000)) >>> 0;
+  // Every intermediate sum fits into 32 bits: (2^16 - 1)^2 + 2 (2^16 - 1) = 2^32 - 1.
+  const low = Math.imul(aLow, bLow);
+  const middle1 = (Math.imul(aHigh, bLow) + (low >>> 16)) | 0;
+  const middle2 = (Math.imul(aLow, bHigh) + (middle1 & 0xffff)) | 0;
+  return (Math.imul(aHigh, bHigh) + (middle1 >>> 16) + (middle2 >>> 16)) | 0;
 }
 
 /**
@@ -35,23 +36,24 @@ export function philox(
   counter3: number,
   out: Uint32Array,
 ): void {
-  let c0 = counter0 >>> 0;
-  let c1 = counter1 >>> 0;
-  let c2 = counter2 >>> 0;
-  let c3 = counter3 >>> 0;
-  let k0 = key0 >>> 0;
-  let k1 = key1 >>> 0;
+  // Signed throughout, which the compiler keeps in registers; `out` makes the words unsigned.
+  let c0 = counter0 | 0;
+  let c1 = counter1 | 0;
+  let c2 = counter2 | 0;
+  let c3 = counter3 | 0;
+  let k0 = key0 | 0;
+  let k1 = key1 | 0;
   for (let round = 0; round < 10; round++) {
     const high0 = multiplyHigh(0xd2511f53, c0);
     const low0 = Math.imul(0xd2511f53, c0);
     const high1 = multiplyHigh(0xcd9e8d57, c2);
     const low1 = Math.imul(0xcd9e8d57, c2);
-    c0 = (high1 ^ c1 ^ k0) >>> 0;
-    c1 = low1 >>> 0;
-    c2 = (high0 ^ c3 ^ k1) >>> 0;
-    c3 = low0 >>> 0;
-    k0 = (k0 + 0x9e3779b9) >>> 0;
-    k1 = (k1 + 0xbb67ae85) >>> 0;
+    c0 = high1 ^ c1 ^ k0;
+    c1 = low1;
+    c2 = high0 ^ c3 ^ k1;
+    c3 = low0;
+    k0 = (k0 + 0x9e3779b9) | 0;
+    k1 = (k1 + 0xbb67ae85) | 0;
   }
   out[0] = c0;
   out[1] = c1;

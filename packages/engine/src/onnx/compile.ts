@@ -20,7 +20,7 @@ export const names = {
   lossSum: 'loss_sum',
   numCorrect: 'num_correct',
   probabilities: 'probabilities',
-  gradient: (parameter: string): string => `d:${parameter}`,
+  gradient: (parameter: string): string => `${parameter}/gradient`,
 } as const;
 
 /** A tensor of the graph that stands for a parameter, or for its gradient or statistic. */

@@ -9,7 +9,7 @@ import { loadCpuBackend } from '../tfjs/backends.ts';
 import { createEngineOnBackend } from '../tfjs/engine.ts';
 import type { Network } from '../topology/network.ts';
 import { parseTopology } from '../topology/parse.ts';
-import { distance, finiteDifferences, norm, relativeErrors } from './differences.ts';
+import { addUp, distance, finiteDifferences, norm, relativeErrors, slopeAlong } from './differences.ts';
 import { dropoutMasks, randomParameters, randomSamples } from './inputs.ts';
 import { type ContractModel, contractModels, tieModel } from './models.ts';
 import { type ReferenceResult, referenceInference, referenceTraining } from './reference.ts';
@@ -21,8 +21,10 @@ export interface ContractOptions {
   readonly tolerance?: number | undefined;
   /** Models to check; by default those of `models.ts`. */
   readonly models?: readonly ContractModel[] | undefined;
-  /** Elements of each parameter whose gradient is checked against a finite difference; 6 by default. */
+  /** Elements of each parameter whose gradient is checked against a finite difference, 0 for none; 6 by default. */
   readonly samplesPerParameter?: number | undefined;
+  /** Sizes of the micro-batches that are held against the reference and tf.js; the first is also differentiated. */
+  readonly batchSizes?: readonly [number, ...number[]] | undefined;
 }
 
 const labelSmoothing = 0.1;
@@ -35,14 +37,6 @@ async function gradientOf(engine: Engine, network: Network, samples: Samples): P
   const sums = newSums(network);
   await engine.gradient([{ samples, key }], sums);
   return sums;
-}
-
-/** Adds sum vectors along the reduction tree, in float32. */
-function addUp(vectors: readonly Float32Array[]): Float32Array {
-  if (vectors.length === 1) return vectors[0]!;
-  const left = addUp(vectors.slice(0, vectors.length / 2));
-  const right = addUp(vectors.slice(vectors.length / 2));
-  return left.map((value, i) => value + right[i]!);
 }
 
 /** Equal for equal bits; short, so that a failure prints fast. */
@@ -90,6 +84,7 @@ export function describeEngineContract(
 ): void {
   const tolerance = options.tolerance ?? 1e-4;
   const numSampled = options.samplesPerParameter ?? 6;
+  const batchSizes = options.batchSizes ?? [5, 1, 3, 4, 1];
   const title = `${name} keeps the engine contract${options.skip === undefined ? '' : ` (skipped: ${options.skip})`}`;
 
   describe.skipIf(options.skip !== undefined)(title, () => {
@@ -130,8 +125,23 @@ export function describeEngineContract(
       for (const each of [engine, twin, tfjs]) await each?.dispose();
     });
 
-    it('computes the gradient that finite differences of the float64 reference give', async () => {
-      const samples = randomSamples(network, 5, 2);
+    it('computes the derivatives of the float64 reference along random directions', async () => {
+      const samples = randomSamples(network, batchSizes[0], 2);
+      const masks = dropoutMasks(network, samples.count, key);
+      const weights = (await gradientOf(engine, network, samples)).subarray(0, layout.numWeights);
+      for (const seed of [1, 2]) {
+        const { direction, slope } = slopeAlong(network, parameters, seed, 1e-8, (shifted) =>
+          referenceTraining(network, shifted, samples, labelSmoothing, masks),
+        );
+        const own = weights.reduce((sum, value, i) => sum + value * direction[i]!, 0);
+        expect(Math.abs(own - slope) / norm(weights), `slope ${own}, reference ${slope}`).toBeLessThanOrEqual(
+          tolerance,
+        );
+      }
+    });
+
+    it.skipIf(numSampled === 0)('computes the gradient that finite differences of it give', async () => {
+      const samples = randomSamples(network, batchSizes[0], 2);
       const masks = dropoutMasks(network, samples.count, key);
       const differences = finiteDifferences(network, parameters, numSampled, 1e-6, (shifted) =>
         referenceTraining(network, shifted, samples, labelSmoothing, masks),
@@ -144,7 +154,7 @@ export function describeEngineContract(
     });
 
     it('agrees with the reference and with tf.js on batches of any size', async () => {
-      for (const count of [5, 1, 3, 4, 1]) {
+      for (const count of batchSizes) {
         const samples = randomSamples(network, count, 10 + count);
         const sums = await gradientOf(engine, network, samples);
         expectTotals(network, sums, samples, judge(network, parameters, samples, labelSmoothing), tolerance);

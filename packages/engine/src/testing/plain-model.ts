@@ -2,7 +2,7 @@
  * The same topology as a plain tf.js layers model, whose gradients come from tf.js' own automatic differentiation: what
  * a user would write without Lockstep. Shares nothing with the engines but the backend underneath one of them.
  */
-import { invariant } from '@lockstep/core';
+import { invariant, type Parameter } from '@lockstep/core';
 import * as tf from '@tensorflow/tfjs';
 import type { Samples } from '../engine.ts';
 import { type Network, numElements } from '../topology/network.ts';
@@ -23,15 +23,24 @@ export class PlainModel {
     return new PlainModel(network, await tf.models.modelFromJSON(topology));
   }
 
+  #parameter(name: string): Parameter {
+    const parameter = this.#network.layout.parameters.find((candidate) => candidate.name === name);
+    invariant(parameter, `${name} of the plain model is a parameter of the network`);
+    return parameter;
+  }
+
   /** @param flat the flat vector of `network.layout`; weights are matched by name */
   setParameters(flat: Float32Array): void {
     const { layout } = this.#network;
-    const byName = new Map(layout.parameters.map((parameter) => [parameter.name, parameter]));
-    invariant(this.#model.weights.length === byName.size, 'the plain model has the same number of parameters');
+    invariant(
+      this.#model.weights.length === layout.parameters.length,
+      'the plain model has the same number of parameters',
+    );
     for (const weight of this.#model.weights) {
-      const parameter = byName.get(weight.originalName);
-      invariant(parameter, `${weight.originalName} is a parameter`);
-      tf.tidy(() => weight.write(tf.tensor(layout.view(flat, parameter).slice(), [...parameter.shape])));
+      const parameter = this.#parameter(weight.originalName);
+      const value = tf.tensor(layout.view(flat, parameter).slice(), [...parameter.shape]);
+      weight.write(value);
+      value.dispose();
     }
   }
 
@@ -46,17 +55,19 @@ export class PlainModel {
       const pixels = Float32Array.from(images.subarray(0, count * numElements(inputShape)), (byte) => byte / 255);
       const pictures = tf.tensor4d(pixels, [count, ...inputShape]);
       const targets = tf.oneHot(tf.tensor1d(Int32Array.from(labels.subarray(0, count)), 'int32'), numClasses);
-      const weights = this.#model.trainableWeights;
+      const weights = this.#model.trainableWeights.map((weight) => ({
+        name: weight.originalName,
+        variable: weight.read() as tf.Variable,
+      }));
       const { grads } = tf.variableGrads(
         () => {
           const probabilities = this.#model.apply(pictures, { training: true }) as tf.Tensor2D;
           return tf.neg(tf.mean(tf.log(tf.sum(tf.mul(probabilities, targets), 1)))) as tf.Scalar;
         },
-        weights.map((weight) => weight.read() as tf.Variable),
+        weights.map(({ variable }) => variable),
       );
-      const byName = new Map(layout.parameters.map((parameter) => [parameter.name, parameter]));
-      for (const weight of weights) {
-        layout.view(gradient, byName.get(weight.originalName)!).set(grads[weight.read().name]!.dataSync<'float32'>());
+      for (const { name, variable } of weights) {
+        layout.view(gradient, this.#parameter(name)).set(grads[variable.name]!.dataSync<'float32'>());
       }
     });
     return gradient;

@@ -36,7 +36,7 @@ export const defaultRecipe: Recipe = {
 
 export const zoo = {
   mlp: { topology: mlp, recipe: { ...defaultRecipe, schedule: 'stable-decay' } },
-  cnn: { topology: cnn, recipe: defaultRecipe },
+  cnn: { topology: cnn, recipe: { ...defaultRecipe, learningRate: 0.003 } },
   resnet: { topology: resnet, recipe: { ...defaultRecipe, learningRate: 0.01, warmupSteps: 100 } },
 } as const satisfies { [name: string]: ZooModel };
 

@@ -1,45 +1,96 @@
-// probe
-
-import { initializeParameters } from '@lockstep/core';
+// A whole step of each zoo model through the default engine, against a plain tf.js model: no shards, no tree, no
+// hand-written gradients.
 import { describe, expect, it } from 'vitest';
+import type { Engine, Samples } from '../engine.ts';
 import { createOnnxEngine } from '../onnx/engine.ts';
-import { distance, norm } from '../testing/differences.ts';
+import { addUp, distance, norm } from '../testing/differences.ts';
 import { randomParameters, randomSamples } from '../testing/inputs.ts';
 import { PlainModel } from '../testing/plain-model.ts';
+import { type Network, numElements } from '../topology/network.ts';
 import { parseTopology } from '../topology/parse.ts';
-import { zoo, zooNames } from './recipes.ts';
+import { type ZooName, zoo } from './recipes.ts';
 
-for (const name of zooNames) {
-  it(name, async () => {
-    const json = JSON.parse(JSON.stringify(zoo[name].topology), (k, v) => (k === 'rate' ? 0 : v));
-    const network = parseTopology(json);
-    const plain = await PlainModel.load(network);
-    const engine = await createOnnxEngine({ network, labelSmoothing: 0 });
-    for (let seed = 1; seed < 6; seed++) {
-      for (const init of ['jitter', 'plain'] as const) {
-        const flat = randomParameters(network, seed);
-        if (init === 'plain') initializeParameters(network.layout, seed, flat);
-        plain.setParameters(flat);
-        engine.setParameters(flat);
-        const samples = randomSamples(network, 2, seed);
-        const sums = new Float32Array(network.layout.sumLength);
-        await engine.gradient([{ samples, key: { seed: 1, step: 0, shard: 0 } }], sums);
-        const t = Date.now();
-        const g = plain.meanGradient(samples);
-        const ms = Date.now() - t;
-        const a = sums.subarray(0, network.layout.numWeights).map((v) => v / 2);
-        console.log(
-          name,
-          init,
-          seed,
-          (distance(g, a) / norm(g)).toExponential(2),
-          norm(g),
-          ms,
-          'ms',
-          'loss',
-          sums[network.layout.lossIndex],
-        );
-      }
-    }
+/** The topology with all dropout off: a plain model draws other masks. (The contract suite checks the keyed ones.) */
+const withoutDropout = (topology: unknown): unknown =>
+  JSON.parse(JSON.stringify(topology), (key, value) => (key === 'rate' ? 0 : value));
+
+/**
+ * A ReLU whose input is within float32's rounding of zero falls on either side, and with it the gradient of all pixels
+ * behind it: about every second seed of the resnet has such a pixel, and differs by up to 1e-2 there. With this one the
+ * nearest input is 1.1e-5 from zero in float64; inputs up to 2.7e-6 from it have been seen to change sides.
+ */
+const SEED = 4;
+
+/**
+ * Samples of each of the 8 shards: few, since tf.js in plain JavaScript takes a second and more for each of a resnet's, and
+ * some none, as at the end of an epoch.
+ */
+const shardCounts: { readonly [name in ZooName]: readonly number[] } = {
+  mlp: [5, 4, 4, 4, 4, 4, 4, 3],
+  cnn: [2, 1, 1, 0, 1, 1, 0, 1],
+  resnet: [2, 1, 1, 0, 1, 1, 0, 1],
+};
+
+function split({ images, labels }: Samples, counts: readonly number[], pictureSize: number): Samples[] {
+  let start = 0;
+  return counts.map((count) => {
+    const shard = { count, images: images.subarray(start * pictureSize), labels: labels.subarray(start) };
+    start += count;
+    return shard;
   });
 }
+
+/** The sums of a step over all shards, in groups as large as the engine takes, along the reduction tree. */
+async function stepSums(engine: Engine, { layout }: Network, shards: readonly Samples[]): Promise<Float32Array> {
+  const batches = shards.map((samples, shard) => ({ samples, key: { seed: 1, step: 0, shard } }));
+  const sums: Float32Array[] = [];
+  for (let start = 0; start < batches.length; start += engine.maxGroup) {
+    const group = new Float32Array(layout.sumLength);
+    await engine.gradient(batches.slice(start, start + engine.maxGroup), group);
+    sums.push(group);
+  }
+  return addUp(sums);
+}
+
+/**
+ * Gradient of the mean loss over a step by a plain model. One with batch normalization takes its statistics from whatever
+ * it is given at once, and Lockstep from each shard by itself, so it is given each shard by itself.
+ */
+function plainGradient(plain: PlainModel, network: Network, all: Samples, shards: readonly Samples[]): Float32Array {
+  if (!network.nodes.some(({ kind }) => kind === 'batchNorm')) return plain.meanGradient(all);
+  const mean = new Float32Array(network.layout.numWeights);
+  for (const shard of shards) {
+    if (shard.count === 0) continue;
+    const gradient = plain.meanGradient(shard);
+    for (let i = 0; i < mean.length; i++) mean[i]! += (gradient[i]! * shard.count) / all.count;
+  }
+  return mean;
+}
+
+describe('a step of', () => {
+  it.each(Object.entries(shardCounts) as [ZooName, readonly number[]][])(
+    '%s has the gradient that plain tf.js has of the full batch',
+    async (name, counts) => {
+      const network = parseTopology(withoutDropout(zoo[name].topology));
+      const { layout } = network;
+      const count = counts.reduce((sum, next) => sum + next, 0);
+      const plain = await PlainModel.load(network);
+      const engine = await createOnnxEngine({ network, labelSmoothing: 0 });
+      try {
+        const samples = randomSamples(network, count, SEED);
+        const shards = split(samples, counts, numElements(network.inputShape));
+        const parameters = randomParameters(network, SEED);
+        engine.setParameters(parameters);
+        plain.setParameters(parameters);
+        const sums = await stepSums(engine, network, shards);
+        const gradient = sums.subarray(0, layout.numWeights).map((sum) => sum / sums[layout.countIndex]!);
+        const expected = plainGradient(plain, network, samples, shards);
+        expect(sums[layout.countIndex]).toBe(count);
+        expect(distance(gradient, expected) / norm(expected)).toBeLessThanOrEqual(1e-4);
+      } finally {
+        await engine.dispose();
+        plain.dispose();
+      }
+    },
+  );
+});
