@@ -5,6 +5,7 @@
  *
  *   npm run build && node scripts/scaling.js [--models mlp,cnn] [--rounds 9] [--data-dir DIR]
  */
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,12 +60,11 @@ function engineAlone(model) {
     workerData: { model, microBatch, shards, numSamples: samplesPerBlock[model] },
   });
   return {
-    block: () =>
-      new Promise((resolve, reject) => {
-        thread.once('message', resolve);
-        thread.once('error', reject);
-        thread.postMessage('run');
-      }),
+    async block() {
+      thread.postMessage('run');
+      const [rate] = await once(thread, 'message');
+      return rate;
+    },
     close: () => thread.terminate(),
   };
 }
