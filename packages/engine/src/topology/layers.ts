@@ -24,7 +24,7 @@ export interface BuiltLayer {
   readonly activation: ActivationName | 'linear';
 }
 
-export interface LayerContext {
+interface LayerContext {
   readonly name: string;
   readonly inputs: readonly Shape[];
   /** Number of dropout layers before this one. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { unsupported } from './keras.ts';
 import type { Shape } from './network.ts';
 
-export const invalid = (message: string): LockstepError =>
+const invalid = (message: string): LockstepError =>
   new LockstepError(
     'model-invalid',
     message,
