@@ -49,7 +49,7 @@ function report(error: unknown, json: boolean): number {
   const message = known?.message ?? (error instanceof Error ? (error.stack ?? error.message) : String(error));
   const code = known?.code ?? 'internal';
   const nextStep = known?.nextStep ?? 'This is a fault of Lockstep: please report it with the lines above.';
-  if (json) process.stdout.write(`${JSON.stringify({ event: 'error', code, message, nextStep })}\n`);
+  if (json) process.stdout.write(`${JSON.stringify({ event: 'error', fatal: true, code, message, nextStep })}\n`);
   process.stderr.write(`${pc.red(code === 'interrupted' ? 'stopped' : 'error')}   ${message}\n        ${nextStep}\n`);
   if (code === 'interrupted') return INTERRUPTED;
   return code === 'usage' ? WRONG_USAGE : FAILED;
@@ -61,7 +61,9 @@ function reportUsage(error: CommanderError, json: boolean): number {
   if (error.code === 'commander.help') return WRONG_USAGE;
   const message = error.message.replace(/^error: /, '');
   if (json)
-    process.stdout.write(`${JSON.stringify({ event: 'error', code: 'usage', message, nextStep: 'See --help.' })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ event: 'error', fatal: true, code: 'usage', message, nextStep: 'See --help.' })}\n`,
+    );
   process.stderr.write(`${pc.red('error')}   ${message}\n        See lockstep --help, or lockstep <command> --help.\n`);
   return WRONG_USAGE;
 }

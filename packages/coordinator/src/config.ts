@@ -53,6 +53,17 @@ export const trainOptions = z.strictObject({
   limitTest: positive.optional().describe('evaluate on the first N samples only'),
   logEvery: z.int().nonnegative().default(0).describe('report every Nth step (0: none)'),
   runDir: z.string().min(1).optional().describe('where to save the run (default: runs/<time>-<model>)'),
+  checkpointEvery: z
+    .int()
+    .nonnegative()
+    .default(0)
+    .describe('save a checkpoint every Nth step too, not only after every epoch (0: no)'),
+  keepCheckpoints: positive.default(3).describe('how many checkpoints to keep'),
+  resume: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('go on with an unfinished run: its folder, or latest; the recipe is the one it began with'),
 });
 
 /** What a caller may say. */
@@ -60,6 +71,29 @@ export type TrainOptions = z.input<typeof trainOptions>;
 
 /** Checked options, with the model's recipe where nothing was said. */
 export type TrainConfig = ReturnType<typeof resolveConfig>;
+
+/** What may differ between the two parts of a resumed run, since the result does not depend on it. */
+const RESUMABLE = ['workers', 'engine', 'device', 'dataDir', 'logEvery', 'checkpointEvery', 'keepCheckpoints'] as const;
+
+/**
+ * The configuration of a resumed run: the saved one, with the given options where they do not matter to the result.
+ * @param saved as {@link resolveConfig} made it
+ * @throws LockstepError `usage` when an option is given that does matter
+ */
+export function resumeConfig(options: TrainOptions, saved: TrainConfig): TrainConfig {
+  const { resume: _, ...given } = options;
+  const fixed = Object.keys(given).filter((key) => !(RESUMABLE as readonly string[]).includes(key));
+  if (fixed.length > 0) {
+    throw new LockstepError(
+      'usage',
+      `With --resume the run keeps its own ${fixed.join(', ')}.`,
+      `Leave that out; what may be given is ${RESUMABLE.join(', ')}.`,
+    );
+  }
+  const checked = checkOptions(given);
+  const chosen = Object.keys(given).map((key) => [key, checked[key as keyof typeof checked]]);
+  return { ...saved, ...Object.fromEntries(chosen) };
+}
 
 /** Turns the first issues of a failed check into one sentence each. */
 function explain(error: z.ZodError): string {

@@ -46,6 +46,12 @@ export async function loadModel(nameOrPath: string): Promise<LoadedModel> {
   return { name: network.name, topology, network, recipe: defaultRecipe };
 }
 
+/** The model of a run that was saved. Its recipe is in the run's configuration. */
+export function savedModel(topology: unknown): LoadedModel {
+  const network = parseTopology(topology);
+  return { name: network.name, topology, network, recipe: defaultRecipe };
+}
+
 function parseJson(text: string, path: string): unknown {
   try {
     return JSON.parse(text);

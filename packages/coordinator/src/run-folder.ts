@@ -1,6 +1,6 @@
 /**
  * The folder in which a run is kept: `config.json` (all settings, resolved), `model.json` (topology), `metrics.jsonl`
- * (every event), `weights.safetensors` (final weights) or `checkpoint.safetensors` (when interrupted).
+ * (every event), `checkpoints/`, and in the end `weights.safetensors`.
  */
 import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readdir, readFile, stat } from 'node:fs/promises';
@@ -14,6 +14,7 @@ import {
 } from '@lockstep/core';
 import type { TrainEvent } from '@lockstep/protocol';
 import writeFileAtomic from 'write-file-atomic';
+import type { TrainConfig } from './config.ts';
 
 /** Where runs are kept when nothing else is said. */
 const RUNS_DIR = 'runs';
@@ -23,7 +24,6 @@ const files = {
   model: 'model.json',
   metrics: 'metrics.jsonl',
   weights: 'weights.safetensors',
-  checkpoint: 'checkpoint.safetensors',
 } as const;
 
 /** SHA-256 of the flat parameter vector as little-endian float32, in hexadecimal. */
@@ -120,16 +120,9 @@ export class RunFolder {
     await this.#write(files.weights, encodeSafetensors({ tensors: named(layout, parameters), metadata }));
   }
 
-  /** Weights, optimizer state and position of an unfinished run. */
-  async writeCheckpoint(
-    layout: ParameterLayout,
-    parameters: Float32Array,
-    optimizer: readonly Float32Array[],
-    metadata: Record<string, string>,
-  ): Promise<void> {
-    const state = optimizer.map((values, i) => ({ name: `optimizer/${i}`, shape: [values.length], values }));
-    const tensors = [...named(layout, parameters), ...state];
-    await this.#write(files.checkpoint, encodeSafetensors({ tensors, metadata }));
+  /** An existing folder, to go on with its run. */
+  static open(path: string): RunFolder {
+    return new RunFolder(path);
   }
 }
 
@@ -154,13 +147,13 @@ export interface SavedRun {
   readonly tensors: ReadonlyMap<string, NamedTensor>;
 }
 
-/** The newest run in `runs/` that has weights. @throws LockstepError `run-not-found` */
-async function latestRun(): Promise<string> {
+/** The newest run in `runs/` that has a file. @throws LockstepError `run-not-found` */
+async function latestRun(file: string, what: string): Promise<string> {
   const names = await readdir(RUNS_DIR).catch(() => []);
   const dated = await Promise.all(
     names.map(async (name) => {
       const path = join(RUNS_DIR, name);
-      const info = await stat(join(path, files.weights)).catch(() => undefined);
+      const info = await stat(join(path, file)).catch(() => undefined);
       return { path, time: info?.mtimeMs };
     }),
   );
@@ -168,9 +161,57 @@ async function latestRun(): Promise<string> {
   if (latest) return latest.path;
   throw new LockstepError(
     'run-not-found',
-    `There is no finished run in ${resolve(RUNS_DIR)}.`,
+    `There is no ${what} run in ${resolve(RUNS_DIR)}.`,
     'Train one with lockstep train, or give the folder of a run.',
   );
+}
+
+/** Reads a file of a run. @throws LockstepError `run-not-found` */
+async function readFileOf(folder: string, name: string, what: string): Promise<Buffer> {
+  try {
+    return await readFile(join(folder, name));
+  } catch (error) {
+    throw new LockstepError(
+      'run-not-found',
+      `${folder} is not the folder of a ${what} run: ${name} cannot be read (${(error as NodeJS.ErrnoException).code}).`,
+      'Give the folder that lockstep train named, or "latest".',
+      { cause: error },
+    );
+  }
+}
+
+/** Parses a JSON file of a run. @throws LockstepError `run-not-found`, `run-invalid` */
+async function readJsonOf(folder: string, name: string, what: string): Promise<unknown> {
+  const text = (await readFileOf(folder, name, what)).toString('utf8');
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new LockstepError('run-invalid', `${join(folder, name)} is not JSON.`, 'Restore the file, or train again.', {
+      cause: error,
+    });
+  }
+}
+
+/** An unfinished run: its folder, the configuration it began with, and its model. */
+export interface UnfinishedRun {
+  readonly path: string;
+  readonly config: TrainConfig;
+  readonly modelTopology: unknown;
+}
+
+/**
+ * Reads what is needed to go on with a run.
+ * @param path its folder, or `latest`
+ * @throws LockstepError `run-not-found`, `run-invalid`; `usage` when the run is finished
+ */
+export async function readUnfinishedRun(path: string): Promise<UnfinishedRun> {
+  const folder = path === 'latest' ? await latestRun(files.config, 'unfinished') : path;
+  const { config } = (await readJsonOf(folder, files.config, 'started')) as { config: TrainConfig };
+  const { modelTopology } = (await readJsonOf(folder, files.model, 'started')) as { modelTopology: unknown };
+  if (await stat(join(folder, files.weights)).catch(() => undefined)) {
+    throw new LockstepError('usage', `The run in ${folder} is finished.`, 'Start a new one without --resume.');
+  }
+  return { path: folder, config, modelTopology };
 }
 
 /**
@@ -179,32 +220,9 @@ async function latestRun(): Promise<string> {
  * @throws LockstepError `run-not-found`, `run-invalid`
  */
 export async function readRun(path: string): Promise<SavedRun> {
-  const folder = path === 'latest' ? await latestRun() : path;
-  const read = async (name: string): Promise<Buffer> => {
-    try {
-      return await readFile(join(folder, name));
-    } catch (error) {
-      throw new LockstepError(
-        'run-not-found',
-        `${folder} is not the folder of a finished run: ${name} cannot be read (${(error as NodeJS.ErrnoException).code}).`,
-        'Give the folder that lockstep train named at its end, or "latest".',
-        { cause: error },
-      );
-    }
-  };
-  const model = (await read(files.model)).toString('utf8');
-  const { tensors } = decodeSafetensors(await read(files.weights), join(folder, files.weights));
-  try {
-    const { modelTopology } = JSON.parse(model) as { modelTopology: unknown };
-    return { path: folder, modelTopology, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
-  } catch (error) {
-    throw new LockstepError(
-      'run-invalid',
-      `${join(folder, files.model)} is not JSON.`,
-      'Restore the file, or train again.',
-      {
-        cause: error,
-      },
-    );
-  }
+  const folder = path === 'latest' ? await latestRun(files.weights, 'finished') : path;
+  const { modelTopology } = (await readJsonOf(folder, files.model, 'finished')) as { modelTopology: unknown };
+  const bytes = await readFileOf(folder, files.weights, 'finished');
+  const { tensors } = decodeSafetensors(bytes, join(folder, files.weights));
+  return { path: folder, modelTopology, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
 }

@@ -1,12 +1,14 @@
 /** The run, top to bottom: data, model, worker, and then step after step. */
+import { createHash } from 'node:crypto';
 import { initializeParameters, LockstepError, learningRateAt, type Schedule, ShardPlan } from '@lockstep/core';
 import type { ImageDataset } from '@lockstep/dataset';
 import { chooseEngine } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent, ModelEvent, StepEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
-import { defaultNumThreads, MAX_STEPS, type StepPlan, type StepSums, WorkerPool } from '@lockstep/worker';
-import { checkOptions, resolveConfig, type TrainConfig, type TrainOptions } from './config.ts';
-import { checkFits, type LoadedModel, loadModel } from './model.ts';
-import { RunFolder, weightsSha256 } from './run-folder.ts';
+import { defaultNumThreads, type Job, MAX_STEPS, type StepPlan, type StepSums, WorkerPool } from '@lockstep/worker';
+import { CheckpointStore, type PartialEpoch, type Position } from './checkpoint.ts';
+import { checkOptions, resolveConfig, resumeConfig, type TrainConfig, type TrainOptions } from './config.ts';
+import { checkFits, type LoadedModel, loadModel, savedModel } from './model.ts';
+import { RunFolder, readUnfinishedRun, weightsSha256 } from './run-folder.ts';
 import { describeData, loadData, type RunContext } from './setup.ts';
 
 const PROGRESS_INTERVAL_MS = 100;
@@ -25,16 +27,14 @@ export async function* train(
   options: TrainOptions = {},
   context: RunContext = {},
 ): AsyncGenerator<TrainEvent, void, void> {
-  const checked = checkOptions(options);
-  const model = await loadModel(checked.model);
-  const config = resolveConfig(checked, model.recipe);
+  const { config, model, resumed } = await prepare(options);
   const dataset = await loadData(config, context);
   checkFits(model.network, dataset);
   const plan = new ShardPlan(dataset.train.count, config.shards, config.batchSize);
   const described = describeData(dataset);
   yield described;
 
-  const run = await Run.start(config, model, dataset, plan);
+  const run = await Run.start(config, model, dataset, plan, resumed);
   try {
     await run.folder.appendEvent(described);
     for await (const event of run.events(context.signal)) {
@@ -46,13 +46,41 @@ export async function* train(
   }
 }
 
+interface Prepared {
+  readonly config: TrainConfig;
+  readonly model: LoadedModel;
+  /** Folder of the run to go on with. */
+  readonly resumed: string | undefined;
+}
+
+/** What to train: as the options say, or as the run to be resumed began. */
+async function prepare(options: TrainOptions): Promise<Prepared> {
+  if (options.resume === undefined) {
+    const checked = checkOptions(options);
+    const model = await loadModel(checked.model);
+    return { config: resolveConfig(checked, model.recipe), model, resumed: undefined };
+  }
+  const saved = await readUnfinishedRun(options.resume);
+  const config = resumeConfig(options, saved.config);
+  return { config, model: savedModel(saved.modelTopology), resumed: saved.path };
+}
+
 /** Sums over the steps of an epoch so far. */
 class EpochSums {
-  lossSum = 0;
-  numCorrect = 0;
-  count = 0;
+  lossSum: number;
+  numCorrect: number;
+  count: number;
   readonly started = performance.now();
   #lastStepAt = this.started;
+  /** Samples of this epoch that were trained before the run was resumed. */
+  readonly #countBefore: number;
+
+  constructor({ lossSum, numCorrect, count }: PartialEpoch) {
+    this.lossSum = lossSum;
+    this.numCorrect = numCorrect;
+    this.count = count;
+    this.#countBefore = count;
+  }
 
   add(sums: StepSums): void {
     this.lossSum += sums.lossSum;
@@ -63,7 +91,7 @@ class EpochSums {
 
   /** Of all that happened since the epoch began, not of the steps alone. */
   get samplesPerSecond(): number {
-    return (this.count / Math.max(1e-3, this.#lastStepAt - this.started)) * 1000;
+    return ((this.count - this.#countBefore) / Math.max(1e-3, this.#lastStepAt - this.started)) * 1000;
   }
 }
 
@@ -77,6 +105,10 @@ class Run {
   readonly #worker: Omit<WorkerEvent, 'state'>;
   /** Events that happened while a step was under way. */
   readonly #pending: TrainEvent[] = [];
+  readonly #checkpoints: CheckpointStore;
+  readonly #resumed: boolean;
+  /** The checkpoint that is being written. */
+  #saving: Promise<void> = Promise.resolve();
   /** Steps committed; also the version of the parameters. */
   #runStep = 0;
   /** Steps to ask the worker for at once. */
@@ -88,8 +120,12 @@ class Run {
     plan: ShardPlan,
     folder: RunFolder,
     worker: Omit<WorkerEvent, 'state'>,
+    checkpoints: CheckpointStore,
+    resumed: boolean,
     createPool: (onRecovery: (reason: string) => void) => WorkerPool,
   ) {
+    this.#checkpoints = checkpoints;
+    this.#resumed = resumed;
     this.#config = config;
     this.#model = model;
     this.#plan = plan;
@@ -104,22 +140,31 @@ class Run {
     };
   }
 
-  /** Chooses the engine, makes the run's folder and starts the local worker. */
-  static async start(config: TrainConfig, model: LoadedModel, dataset: ImageDataset, plan: ShardPlan): Promise<Run> {
+  /** Chooses the engine, makes the run's folder, or opens that of the run to go on with, and starts the local worker. */
+  static async start(
+    config: TrainConfig,
+    model: LoadedModel,
+    dataset: ImageDataset,
+    plan: ShardPlan,
+    resumed: string | undefined,
+  ): Promise<Run> {
     const { network, topology } = model;
     const engine = await chooseEngine(config.engine, config.device, { network, labelSmoothing: config.labelSmoothing });
-    const folder = await RunFolder.create(config.runDir, model.name, new Date());
     const numThreads = config.workers ?? defaultNumThreads();
-    const { train: _, test: __, classNames: ___, ...provenance } = dataset;
-    await folder.writeConfig({
-      startedAt: new Date().toISOString(),
-      node: process.version,
-      platform: `${process.platform}-${process.arch}`,
-      engine,
-      config,
-      dataset: { ...provenance, trainSamples: dataset.train.count, testSamples: dataset.test.count },
-    });
-    await folder.writeModel(network.modelTopology);
+    const folder =
+      resumed === undefined ? await RunFolder.create(config.runDir, model.name, new Date()) : RunFolder.open(resumed);
+    if (resumed === undefined) {
+      const { train: _, test: __, classNames: ___, ...provenance } = dataset;
+      await folder.writeConfig({
+        startedAt: new Date().toISOString(),
+        node: process.version,
+        platform: `${process.platform}-${process.arch}`,
+        engine,
+        config,
+        dataset: { ...provenance, trainSamples: dataset.train.count, testSamples: dataset.test.count },
+      });
+      await folder.writeModel(network.modelTopology);
+    }
     const worker = {
       event: 'worker',
       id: 'local',
@@ -139,7 +184,9 @@ class Run {
       batchSize: config.batchSize,
     };
     const { train: trainSplit, test } = dataset;
-    return new Run(config, model, plan, folder, worker, (onRecovery) => {
+    const identity = jobIdentity(job, config, dataset);
+    const checkpoints = new CheckpointStore(folder.path, network.layout, identity, config.keepCheckpoints);
+    return new Run(config, model, plan, folder, worker, checkpoints, resumed !== undefined, (onRecovery) => {
       return new WorkerPool({ job, layout: network.layout, train: trainSplit, test, numThreads, onRecovery });
     });
   }
@@ -147,28 +194,61 @@ class Run {
   async *events(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent, void, void> {
     const started = performance.now();
     const { layout } = this.#model.network;
-    initializeParameters(layout, this.#config.seed, this.#pool.parameters(0));
+    let start: Position = { epoch: 0, step: 0, runStep: 0 };
+    let partialEpoch = NOTHING;
+    const checkpoint = this.#resumed ? await this.#checkpoints.loadLatest((reason) => this.#warn(reason)) : undefined;
+    yield* this.#pending.splice(0);
+    if (checkpoint) {
+      start = checkpoint.position;
+      partialEpoch = checkpoint.partialEpoch;
+      this.#runStep = start.runStep;
+      this.#pool.parameters(this.#runStep).set(checkpoint.parameters);
+      this.#pool.optimizerState(this.#runStep).forEach((values, i) => {
+        values.set(checkpoint.optimizer[i]!);
+      });
+    } else {
+      initializeParameters(layout, this.#config.seed, this.#pool.parameters(0));
+    }
     await this.#pool.prepare();
     yield { ...this.#worker, state: 'ready' };
     yield this.#describe();
+    if (this.#resumed) {
+      const { epoch, step, runStep } = start;
+      yield { event: 'resumed', runDir: this.folder.path, epoch: epoch + 1, step, runStep };
+    }
 
     let last: EpochEvent | undefined;
-    for (let epoch = 0; epoch < this.#config.epochs; epoch++) {
-      for await (const event of this.#epoch(epoch, signal)) {
+    for (let epoch = start.epoch; epoch < this.#config.epochs; epoch++) {
+      const first = epoch === start.epoch ? start.step : 0;
+      for await (const event of this.#epoch(epoch, first, epoch === start.epoch ? partialEpoch : NOTHING, signal)) {
         if (event.event === 'epoch') last = event;
         yield event;
       }
+      await this.#save({ epoch: epoch + 1, step: 0, runStep: this.#runStep }, NOTHING);
     }
+    await this.#saving;
+    yield* this.#pending.splice(0);
+    // The run was ended between its last epoch and its end: only the evaluation is repeated.
+    last ??= await this.#evaluate(this.#config.epochs - 1, new EpochSums(NOTHING));
     yield await this.#finish(last!, performance.now() - started);
   }
 
-  async *#epoch(epoch: number, signal: AbortSignal | undefined): AsyncGenerator<TrainEvent, void, void> {
-    const sums = new EpochSums();
+  async *#epoch(
+    epoch: number,
+    first: number,
+    partialEpoch: PartialEpoch,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<TrainEvent, void, void> {
+    const sums = new EpochSums(partialEpoch);
     let shownAt = 0;
-    for (let step = 0; step < this.#plan.stepsPerEpoch; ) {
+    for (let step = first; step < this.#plan.stepsPerEpoch; ) {
       if (signal?.aborted) await this.#interrupt(epoch, step, sums);
       const steps = await this.#steps(epoch, step, sums);
       step += steps.length;
+      const { checkpointEvery } = this.#config;
+      if (checkpointEvery > 0 && this.#runStep % checkpointEvery === 0) {
+        await this.#save({ epoch, step, runStep: this.#runStep }, sums);
+      }
       yield* this.#pending.splice(0);
       if (this.#config.logEvery > 0) yield* steps.filter(({ runStep }) => runStep % this.#config.logEvery === 0);
       const now = performance.now();
@@ -178,13 +258,18 @@ class Run {
       }
     }
     yield this.#progress(epoch, this.#plan.stepsPerEpoch, sums, 'evaluate');
+    yield await this.#evaluate(epoch, sums);
+  }
+
+  async #evaluate(epoch: number, sums: EpochSums): Promise<EpochEvent> {
     const test = await this.#pool.evaluate(this.#runStep);
-    yield {
+    const count = Math.max(1, sums.count);
+    return {
       event: 'epoch',
       epoch: epoch + 1,
       epochs: this.#config.epochs,
-      trainLoss: sums.lossSum / sums.count,
-      trainAccuracy: sums.numCorrect / sums.count,
+      trainLoss: sums.lossSum / count,
+      trainAccuracy: sums.numCorrect / count,
       testLoss: test.lossSum / test.count,
       testAccuracy: test.numCorrect / test.count,
       samples: sums.count,
@@ -193,13 +278,36 @@ class Run {
     };
   }
 
+  /** Begins to write a checkpoint, once the one before is written; training goes on meanwhile. */
+  async #save(position: Position, { lossSum, numCorrect, count }: PartialEpoch): Promise<void> {
+    await this.#saving;
+    const checkpoint = {
+      position,
+      partialEpoch: { lossSum, numCorrect, count },
+      parameters: this.#pool.parameters(position.runStep).slice(),
+      optimizer: this.#pool.optimizerState(position.runStep).map((values) => values.slice()),
+    };
+    this.#saving = this.#checkpoints
+      .save(checkpoint)
+      .catch((error: Error) =>
+        this.#warn(`The checkpoint at step ${position.runStep} could not be saved: ${error.message}`),
+      );
+  }
+
+  #warn(message: string): void {
+    const nextStep = 'Training goes on. Look at the free space and the permissions of the run folder.';
+    this.#pending.push({ event: 'error', fatal: false, code: 'checkpoint-failed', message, nextStep });
+  }
+
   /**
    * Some steps from `first` on: for each the gradients of all shards, their sum along the tree, and the optimizer's update.
    * As many as the worker does in a moment, so that short steps do not wait for messages.
    */
   async #steps(epoch: number, first: number, epochSums: EpochSums): Promise<StepEvent[]> {
     const started = performance.now();
-    const numSteps = Math.min(this.#stepsPerMoment, this.#plan.stepsPerEpoch - first);
+    const { checkpointEvery } = this.#config;
+    const untilCheckpoint = checkpointEvery > 0 ? checkpointEvery - (this.#runStep % checkpointEvery) : MAX_STEPS;
+    const numSteps = Math.min(this.#stepsPerMoment, this.#plan.stepsPerEpoch - first, untilCheckpoint);
     const plans = Array.from({ length: numSteps }, (_, i): StepPlan => {
       const runStep = this.#runStep + i;
       const learningRate = learningRateAt(this.#schedule, runStep);
@@ -282,30 +390,32 @@ class Run {
       testAccuracy: last.testAccuracy,
       weightsSha256: sha256,
       runDir: this.folder.path,
-      samples: last.samples * this.#config.epochs,
+      samples: this.#plan.numSamples * this.#config.epochs,
       seconds: ms / 1000,
     };
   }
 
   async #interrupt(epoch: number, step: number, sums: EpochSums): Promise<never> {
-    const { lossSum, numCorrect, count } = sums;
-    await this.folder.writeCheckpoint(
-      this.#model.network.layout,
-      this.#pool.parameters(this.#runStep),
-      this.#pool.optimizerState(this.#runStep),
-      {
-        position: JSON.stringify({ epoch, step, runStep: this.#runStep }),
-        epochSums: JSON.stringify({ lossSum, numCorrect, count }),
-      },
-    );
+    await this.#save({ epoch, step, runStep: this.#runStep }, sums);
+    await this.#saving;
+    const { path } = this.folder;
     throw new LockstepError(
       'interrupted',
-      `Interrupted in epoch ${epoch + 1} after ${step} of ${this.#plan.stepsPerEpoch} steps; a checkpoint is in ${this.folder.path}.`,
-      'Start again to train from the beginning.',
+      `Interrupted in epoch ${epoch + 1} after ${step} of ${this.#plan.stepsPerEpoch} steps; a checkpoint is in ${path}.`,
+      `Go on with: lockstep train --resume ${path}`,
     );
   }
 
   async close(): Promise<void> {
     await this.#pool.close();
   }
+}
+
+const NOTHING: PartialEpoch = { lossSum: 0, numCorrect: 0, count: 0 };
+
+/** A digest of all that determines the result of a run. */
+function jobIdentity(job: Job, config: TrainConfig, dataset: ImageDataset): string {
+  const { epochs, learningRate, schedule, warmupSteps, clipNorm } = config;
+  const parts = { job, epochs, learningRate, schedule, warmupSteps, clipNorm, dataset: dataset.sha256 };
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

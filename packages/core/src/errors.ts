@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'diverged'
   | 'run-not-found'
   | 'run-invalid'
+  | 'checkpoint-failed'
   | 'output-unwritable'
   | 'interrupted'
   | 'internal';

@@ -92,6 +92,15 @@ const epochEvent = z.object({
   seconds: z.number(),
 });
 
+/** A run goes on where a checkpoint was made. */
+const resumedEvent = z.object({
+  event: z.literal('resumed'),
+  runDir: z.string(),
+  epoch: count,
+  step: count,
+  runStep: count,
+});
+
 /** The run is over and saved. */
 const doneEvent = z.object({
   event: z.literal('done'),
@@ -104,9 +113,10 @@ const doneEvent = z.object({
   seconds: z.number(),
 });
 
-/** The command failed. */
+/** Something went wrong: the whole run when `fatal`, else something that it can do without. */
 const errorEvent = z.object({
   event: z.literal('error'),
+  fatal: z.boolean(),
   code: z.string(),
   message: z.string(),
   nextStep: z.string().optional(),
@@ -119,6 +129,7 @@ export const runEvent = z.discriminatedUnion('event', [
   progressEvent,
   stepEvent,
   epochEvent,
+  resumedEvent,
   doneEvent,
   errorEvent,
 ]);
@@ -131,5 +142,5 @@ export type StepEvent = z.infer<typeof stepEvent>;
 export type EpochEvent = z.infer<typeof epochEvent>;
 export type DoneEvent = z.infer<typeof doneEvent>;
 export type ErrorEvent = z.infer<typeof errorEvent>;
-/** What `train()` yields; errors are thrown there. */
-export type TrainEvent = Exclude<z.infer<typeof runEvent>, ErrorEvent>;
+/** What `train()` yields; fatal errors are thrown there. */
+export type TrainEvent = z.infer<typeof runEvent>;

@@ -15,7 +15,10 @@ export function trainCommand(program: Command): void {
     .option('--json', 'write one JSON object a line to standard output, words for people to standard error')
     .addHelpText('after', '\nFlags that are not given follow the recipe of the model. Ctrl-C stops the run cleanly.');
   addOptions(command, trainOptions).action(async ({ json, ...flags }: { json?: boolean }) => {
-    await run(new Output(json ?? false), checkOptions(trainOptions, flags));
+    checkOptions(trainOptions, flags);
+    // Defaults are left to `train`: a resumed run has its own.
+    const given = Object.entries(flags).filter(([name]) => command.getOptionValueSource(name) === 'cli');
+    await run(new Output(json ?? false), Object.fromEntries(given));
   });
 }
 
@@ -89,6 +92,12 @@ class Display {
         return;
       case 'epoch':
         output.line(epochLine(event));
+        return;
+      case 'resumed':
+        output.line(`${pc.bold('resume')}  epoch ${event.epoch} after ${event.step} steps, from ${event.runDir}`);
+        return;
+      case 'error':
+        output.notice(`${event.message} ${event.nextStep ?? ''}`);
         return;
       case 'done':
         output.endProgress();

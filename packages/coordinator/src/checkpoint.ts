@@ -1,0 +1,125 @@
+/**
+ * Checkpoints: weights and optimizer state as safetensors, the position in the run as JSON beside it. Everything else is
+ * computed again from those, to the same bits.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { decodeSafetensors, encodeSafetensors, type ParameterLayout } from '@lockstep/core';
+import writeFileAtomic from 'write-file-atomic';
+import { z } from 'zod';
+
+/** Where in the run the next step is. */
+export interface Position {
+  readonly epoch: number;
+  /** In the epoch, from 0. */
+  readonly step: number;
+  /** In the run, from 0. */
+  readonly runStep: number;
+}
+
+/** Sums over the steps of the current epoch before the position. */
+export interface PartialEpoch {
+  readonly lossSum: number;
+  readonly numCorrect: number;
+  readonly count: number;
+}
+
+export interface Checkpoint {
+  readonly position: Position;
+  readonly partialEpoch: PartialEpoch;
+  readonly parameters: Float32Array;
+  readonly optimizer: readonly Float32Array[];
+}
+
+const manifestSchema = z.object({
+  /** What determines the result of the run; a checkpoint of another job is not taken. */
+  job: z.string(),
+  /** Of the safetensors file. */
+  sha256: z.string(),
+  position: z.object({ epoch: z.int(), step: z.int(), runStep: z.int() }),
+  partialEpoch: z.object({ lossSum: z.number(), numCorrect: z.number(), count: z.number() }),
+});
+
+const FOLDER = 'checkpoints';
+const MANIFEST = /^\d{9}\.json$/;
+const OPTIMIZER = 'optimizer/';
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** The checkpoints of one run folder. */
+export class CheckpointStore {
+  readonly #folder: string;
+  readonly #layout: ParameterLayout;
+  readonly #job: string;
+  readonly #keep: number;
+
+  /** @param job identifies what determines the run's result @param keep how many checkpoints to keep */
+  constructor(runDir: string, layout: ParameterLayout, job: string, keep: number) {
+    this.#folder = join(runDir, FOLDER);
+    this.#layout = layout;
+    this.#job = job;
+    this.#keep = keep;
+  }
+
+  /** Writes a checkpoint, and removes the oldest ones. The manifest comes last: without it, a checkpoint does not count. */
+  async save({ position, partialEpoch, parameters, optimizer }: Checkpoint): Promise<void> {
+    await mkdir(this.#folder, { recursive: true });
+    const weights = this.#layout.parameters.map((parameter) => ({
+      name: parameter.name,
+      shape: parameter.shape,
+      values: this.#layout.view(parameters, parameter),
+    }));
+    const state = optimizer.map((values, i) => ({ name: `${OPTIMIZER}${i}`, shape: [values.length], values }));
+    const bytes = encodeSafetensors({ tensors: [...weights, ...state], metadata: { format: 'lockstep checkpoint' } });
+    const manifest: z.infer<typeof manifestSchema> = { job: this.#job, sha256: sha256(bytes), position, partialEpoch };
+    const base = join(this.#folder, String(position.runStep).padStart(9, '0'));
+    await writeFileAtomic(`${base}.safetensors`, Buffer.from(bytes.buffer));
+    await writeFileAtomic(`${base}.json`, `${JSON.stringify(manifest, undefined, 2)}\n`);
+    for (const name of (await this.#manifests()).slice(this.#keep)) {
+      await rm(join(this.#folder, name));
+      await rm(join(this.#folder, name.replace('.json', '.safetensors')), { force: true });
+    }
+  }
+
+  /**
+   * Reads the newest checkpoint that is whole.
+   * @param onSkipped receives a sentence about each newer one that is not
+   */
+  async loadLatest(onSkipped: (reason: string) => void): Promise<Checkpoint | undefined> {
+    for (const name of await this.#manifests()) {
+      try {
+        return await this.#load(name);
+      } catch (error) {
+        onSkipped(`The checkpoint ${join(this.#folder, name)} cannot be used: ${(error as Error).message}`);
+      }
+    }
+    return undefined;
+  }
+
+  /** Names of the manifests, newest first. */
+  async #manifests(): Promise<string[]> {
+    const names = await readdir(this.#folder).catch((): string[] => []);
+    return names
+      .filter((name) => MANIFEST.test(name))
+      .sort()
+      .reverse();
+  }
+
+  async #load(name: string): Promise<Checkpoint> {
+    const manifest = manifestSchema.parse(JSON.parse(await readFile(join(this.#folder, name), 'utf8')));
+    if (manifest.job !== this.#job) throw new Error('it belongs to another model, dataset, recipe or kind of engine.');
+    const file = name.replace('.json', '.safetensors');
+    const bytes = await readFile(join(this.#folder, file));
+    if (sha256(bytes) !== manifest.sha256) throw new Error(`the checksum of ${file} is wrong: it is damaged.`);
+    const tensors = new Map(decodeSafetensors(bytes, file).tensors.map((tensor) => [tensor.name, tensor.values]));
+    const parameters = new Float32Array(this.#layout.numParameters);
+    for (const parameter of this.#layout.parameters) {
+      this.#layout.view(parameters, parameter).set(tensors.get(parameter.name)!);
+    }
+    const optimizer: Float32Array[] = [];
+    for (let i = 0; tensors.has(`${OPTIMIZER}${i}`); i++) optimizer.push(tensors.get(`${OPTIMIZER}${i}`)!);
+    const { position, partialEpoch } = manifest;
+    return { position, partialEpoch, parameters, optimizer };
+  }
+}
