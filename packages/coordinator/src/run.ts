@@ -1,0 +1,339 @@
+/** A run, step after step: initial weights or a checkpoint, epochs of steps, evaluation, checkpoints, final weights. */
+import { createHash } from 'node:crypto';
+import { initializeParameters, LockstepError, learningRateAt, type Schedule, type ShardPlan } from '@lockstep/core';
+import type { ImageDataset } from '@lockstep/dataset';
+import { chooseEngine } from '@lockstep/engine';
+import type { DoneEvent, EpochEvent, ModelEvent, StepEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
+import { defaultNumThreads, type Job, MAX_STEPS, type StepPlan, WorkerPool } from '@lockstep/worker';
+import { CheckpointStore, type PartialEpoch, type Position } from './checkpoint.ts';
+import type { TrainConfig } from './config.ts';
+import { EpochSums, NOTHING } from './epoch-sums.ts';
+import type { LoadedModel } from './model.ts';
+import { RunFolder, weightsSha256 } from './run-folder.ts';
+
+const PROGRESS_INTERVAL_MS = 100;
+/** How long the worker may go on by itself: short against a person's patience, long against a message. */
+const MOMENT_MS = 80;
+
+export class Run {
+  readonly folder: RunFolder;
+  readonly #config: TrainConfig;
+  readonly #model: LoadedModel;
+  readonly #plan: ShardPlan;
+  readonly #pool: WorkerPool;
+  readonly #schedule: Schedule;
+  readonly #worker: Omit<WorkerEvent, 'state'>;
+  /** Events that happened while a step was under way. */
+  readonly #pending: TrainEvent[] = [];
+  readonly #checkpoints: CheckpointStore;
+  readonly #resumed: boolean;
+  /** The checkpoint that is being written. */
+  #saving: Promise<void> = Promise.resolve();
+  /** Steps committed; also the version of the parameters. */
+  #runStep = 0;
+  /** Steps to ask the worker for at once. */
+  #stepsPerMoment = 1;
+
+  private constructor(
+    config: TrainConfig,
+    model: LoadedModel,
+    plan: ShardPlan,
+    folder: RunFolder,
+    worker: Omit<WorkerEvent, 'state'>,
+    checkpoints: CheckpointStore,
+    resumed: boolean,
+    createPool: (onRecovery: (reason: string) => void) => WorkerPool,
+  ) {
+    this.#checkpoints = checkpoints;
+    this.#resumed = resumed;
+    this.#config = config;
+    this.#model = model;
+    this.#plan = plan;
+    this.folder = folder;
+    this.#worker = worker;
+    this.#pool = createPool((reason) => this.#pending.push({ ...this.#worker, state: 'recovered', reason }));
+    this.#schedule = {
+      name: config.schedule,
+      learningRate: config.learningRate,
+      warmupSteps: config.warmupSteps,
+      totalSteps: plan.stepsPerEpoch * config.epochs,
+    };
+  }
+
+  /** Chooses the engine, makes the run's folder, or opens that of the run to go on with, and starts the local worker. */
+  static async start(
+    config: TrainConfig,
+    model: LoadedModel,
+    dataset: ImageDataset,
+    plan: ShardPlan,
+    resumed: string | undefined,
+  ): Promise<Run> {
+    const { network, topology } = model;
+    const engine = await chooseEngine(config.engine, config.device, { network, labelSmoothing: config.labelSmoothing });
+    const numThreads = config.workers ?? defaultNumThreads();
+    const folder =
+      resumed === undefined ? await RunFolder.create(config.runDir, model.name, new Date()) : RunFolder.open(resumed);
+    if (resumed === undefined) {
+      const { train: _, test: __, classNames: ___, ...provenance } = dataset;
+      await folder.writeConfig({
+        startedAt: new Date().toISOString(),
+        node: process.version,
+        platform: `${process.platform}-${process.arch}`,
+        engine,
+        config,
+        dataset: { ...provenance, trainSamples: dataset.train.count, testSamples: dataset.test.count },
+      });
+      await folder.writeModel(network.modelTopology);
+    }
+    const worker = {
+      event: 'worker',
+      id: 'local',
+      engine: engine.kind,
+      device: engine.device,
+      threads: numThreads,
+      reason: engine.reason,
+    } as const;
+    const job = {
+      topology,
+      engine: engine.kind,
+      labelSmoothing: config.labelSmoothing,
+      optimizer: config.optimizer,
+      seed: config.seed,
+      numSamples: dataset.train.count,
+      numShards: config.shards,
+      batchSize: config.batchSize,
+    };
+    const { train: trainSplit, test } = dataset;
+    const identity = jobIdentity(job, config, dataset);
+    const checkpoints = new CheckpointStore(folder.path, network.layout, identity, config.keepCheckpoints);
+    return new Run(config, model, plan, folder, worker, checkpoints, resumed !== undefined, (onRecovery) => {
+      return new WorkerPool({ job, layout: network.layout, train: trainSplit, test, numThreads, onRecovery });
+    });
+  }
+
+  async *events(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent, void, void> {
+    const started = performance.now();
+    const { layout } = this.#model.network;
+    let start: Position = { epoch: 0, step: 0, runStep: 0 };
+    let partialEpoch = NOTHING;
+    const checkpoint = this.#resumed ? await this.#checkpoints.loadLatest((reason) => this.#warn(reason)) : undefined;
+    yield* this.#pending.splice(0);
+    if (checkpoint) {
+      start = checkpoint.position;
+      partialEpoch = checkpoint.partialEpoch;
+      this.#runStep = start.runStep;
+      this.#pool.parameters(this.#runStep).set(checkpoint.parameters);
+      this.#pool.optimizerState(this.#runStep).forEach((values, i) => {
+        values.set(checkpoint.optimizer[i]!);
+      });
+    } else {
+      initializeParameters(layout, this.#config.seed, this.#pool.parameters(0));
+    }
+    await this.#pool.prepare();
+    yield { ...this.#worker, state: 'ready' };
+    yield this.#describe();
+    if (this.#resumed) {
+      const { epoch, step, runStep } = start;
+      yield { event: 'resumed', runDir: this.folder.path, epoch: epoch + 1, step, runStep };
+    }
+
+    let last: EpochEvent | undefined;
+    for (let epoch = start.epoch; epoch < this.#config.epochs; epoch++) {
+      const first = epoch === start.epoch ? start.step : 0;
+      for await (const event of this.#epoch(epoch, first, epoch === start.epoch ? partialEpoch : NOTHING, signal)) {
+        if (event.event === 'epoch') last = event;
+        yield event;
+      }
+      await this.#save({ epoch: epoch + 1, step: 0, runStep: this.#runStep }, NOTHING);
+    }
+    await this.#saving;
+    yield* this.#pending.splice(0);
+    // The run was ended between its last epoch and its end: only the evaluation is repeated.
+    last ??= await this.#evaluate(this.#config.epochs - 1, new EpochSums(NOTHING));
+    yield await this.#finish(last!, performance.now() - started);
+  }
+
+  async *#epoch(
+    epoch: number,
+    first: number,
+    partialEpoch: PartialEpoch,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<TrainEvent, void, void> {
+    const sums = new EpochSums(partialEpoch);
+    let shownAt = 0;
+    for (let step = first; step < this.#plan.stepsPerEpoch; ) {
+      if (signal?.aborted) await this.#interrupt(epoch, step, sums);
+      const steps = await this.#steps(epoch, step, sums);
+      step += steps.length;
+      const { checkpointEvery } = this.#config;
+      if (checkpointEvery > 0 && this.#runStep % checkpointEvery === 0) {
+        await this.#save({ epoch, step, runStep: this.#runStep }, sums);
+      }
+      yield* this.#pending.splice(0);
+      if (this.#config.logEvery > 0) yield* steps.filter(({ runStep }) => runStep % this.#config.logEvery === 0);
+      const now = performance.now();
+      if (now - shownAt >= PROGRESS_INTERVAL_MS) {
+        shownAt = now;
+        yield this.#progress(epoch, step, sums, 'train');
+      }
+    }
+    yield this.#progress(epoch, this.#plan.stepsPerEpoch, sums, 'evaluate');
+    yield await this.#evaluate(epoch, sums);
+  }
+
+  async #evaluate(epoch: number, sums: EpochSums): Promise<EpochEvent> {
+    const test = await this.#pool.evaluate(this.#runStep);
+    const count = Math.max(1, sums.count);
+    return {
+      event: 'epoch',
+      epoch: epoch + 1,
+      epochs: this.#config.epochs,
+      trainLoss: sums.lossSum / count,
+      trainAccuracy: sums.numCorrect / count,
+      testLoss: test.lossSum / test.count,
+      testAccuracy: test.numCorrect / test.count,
+      samples: sums.count,
+      samplesPerSecond: sums.samplesPerSecond,
+      seconds: (performance.now() - sums.started) / 1000,
+    };
+  }
+
+  /** Begins to write a checkpoint, once the one before is written; training goes on meanwhile. */
+  async #save(position: Position, { lossSum, numCorrect, count }: PartialEpoch): Promise<void> {
+    await this.#saving;
+    const checkpoint = {
+      position,
+      partialEpoch: { lossSum, numCorrect, count },
+      parameters: this.#pool.parameters(position.runStep).slice(),
+      optimizer: this.#pool.optimizerState(position.runStep).map((values) => values.slice()),
+    };
+    this.#saving = this.#checkpoints
+      .save(checkpoint)
+      .catch((error: Error) =>
+        this.#warn(`The checkpoint at step ${position.runStep} could not be saved: ${error.message}`),
+      );
+  }
+
+  #warn(message: string): void {
+    const nextStep = 'Training goes on. Look at the free space and the permissions of the run folder.';
+    this.#pending.push({ event: 'error', fatal: false, code: 'checkpoint-failed', message, nextStep });
+  }
+
+  /**
+   * Some steps from `first` on: for each the gradients of all shards, their sum along the tree, and the optimizer's update.
+   * As many as the worker does in a moment, so that short steps do not wait for messages.
+   */
+  async #steps(epoch: number, first: number, epochSums: EpochSums): Promise<StepEvent[]> {
+    const started = performance.now();
+    const { checkpointEvery } = this.#config;
+    const untilCheckpoint = checkpointEvery > 0 ? checkpointEvery - (this.#runStep % checkpointEvery) : MAX_STEPS;
+    const numSteps = Math.min(this.#stepsPerMoment, this.#plan.stepsPerEpoch - first, untilCheckpoint);
+    const plans = Array.from({ length: numSteps }, (_, i): StepPlan => {
+      const runStep = this.#runStep + i;
+      const learningRate = learningRateAt(this.#schedule, runStep);
+      return { epoch, step: first + i, runStep, count: this.#plan.stepSize(first + i), learningRate };
+    });
+    const allSums = await this.#pool.step(plans, this.#config.clipNorm);
+    this.#runStep += numSteps;
+    const msPerStep = (performance.now() - started) / numSteps;
+    this.#stepsPerMoment = Math.max(1, Math.min(MAX_STEPS, Math.floor(MOMENT_MS / msPerStep)));
+    return allSums.map((sums, i): StepEvent => {
+      const { step, runStep, learningRate } = plans[i]!;
+      if (!Number.isFinite(sums.lossSum)) {
+        throw new LockstepError(
+          'diverged',
+          `The loss became ${sums.lossSum} in epoch ${epoch + 1}, step ${step + 1} (learning rate ${learningRate}).`,
+          'Use a smaller --learning-rate, --warmup-steps, or --clip-norm 1.',
+        );
+      }
+      epochSums.add(sums);
+      return {
+        event: 'step',
+        epoch: epoch + 1,
+        step: step + 1,
+        runStep: runStep + 1,
+        loss: sums.lossSum / sums.count,
+        accuracy: sums.numCorrect / sums.count,
+        samples: sums.count,
+        learningRate,
+        seconds: msPerStep / 1000,
+      };
+    });
+  }
+
+  #progress(epoch: number, step: number, sums: EpochSums, phase: 'train' | 'evaluate'): TrainEvent {
+    const { epochs } = this.#config;
+    const { stepsPerEpoch } = this.#plan;
+    return {
+      event: 'progress',
+      epoch: epoch + 1,
+      epochs,
+      step,
+      stepsPerEpoch,
+      fraction: (epoch * stepsPerEpoch + step) / (epochs * stepsPerEpoch),
+      samplesPerSecond: sums.samplesPerSecond,
+      trainLoss: sums.lossSum / sums.count,
+      trainAccuracy: sums.numCorrect / sums.count,
+      phase,
+    };
+  }
+
+  #describe(): ModelEvent {
+    const { optimizer, ...config } = this.#config;
+    return {
+      event: 'model',
+      name: this.#model.name,
+      numParameters: this.#model.network.layout.numParameters,
+      epochs: config.epochs,
+      batchSize: config.batchSize,
+      shards: config.shards,
+      stepsPerEpoch: this.#plan.stepsPerEpoch,
+      optimizer: optimizer.name,
+      learningRate: config.learningRate,
+      schedule: config.schedule,
+      seed: config.seed,
+      runDir: this.folder.path,
+    };
+  }
+
+  async #finish(last: EpochEvent, ms: number): Promise<DoneEvent> {
+    const parameters = this.#pool.parameters(this.#runStep).slice();
+    const sha256 = weightsSha256(parameters);
+    await this.folder.writeWeights(this.#model.network.layout, parameters, {
+      model: this.#model.name,
+      weightsSha256: sha256,
+      testAccuracy: String(last.testAccuracy),
+    });
+    return {
+      event: 'done',
+      testLoss: last.testLoss,
+      testAccuracy: last.testAccuracy,
+      weightsSha256: sha256,
+      runDir: this.folder.path,
+      samples: this.#plan.numSamples * this.#config.epochs,
+      seconds: ms / 1000,
+    };
+  }
+
+  async #interrupt(epoch: number, step: number, sums: EpochSums): Promise<never> {
+    await this.#save({ epoch, step, runStep: this.#runStep }, sums);
+    await this.#saving;
+    const { path } = this.folder;
+    throw new LockstepError(
+      'interrupted',
+      `Interrupted in epoch ${epoch + 1} after ${step} of ${this.#plan.stepsPerEpoch} steps; a checkpoint is in ${path}.`,
+      `Go on with: lockstep train --resume ${path}`,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+}
+
+/** A digest of all that determines the result of a run. */
+function jobIdentity(job: Job, config: TrainConfig, dataset: ImageDataset): string {
+  const { epochs, learningRate, schedule, warmupSteps, clipNorm } = config;
+  const parts = { job, epochs, learningRate, schedule, warmupSteps, clipNorm, dataset: dataset.sha256 };
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
