@@ -18,6 +18,11 @@ export function copy(dst: usize, src: usize, n: usize): void {
   memory.copy(dst, src, n << 2);
 }
 
+/** Copies n records of `size` bytes, record indices[i] (unsigned 32-bit) to place i. */
+export function gather(to: usize, from: usize, indices: usize, n: usize, size: usize): void {
+  for (let i: usize = 0; i < n; i++) memory.copy(to + i * size, from + <usize>load<u32>(indices + (i << 2)) * size, size);
+}
+
 /** Sum of g[i]^2 in double precision, accumulated in index order over four lanes and then across them. */
 export function sumSquares(g: usize, n: usize): f64 {
   const end4 = (n & ~3) << 2;

@@ -11,6 +11,8 @@ const ALIGNMENT_BYTES = 64;
 export interface KernelFunctions {
   add(into: number, left: number, right: number, length: number): void;
   copy(into: number, from: number, length: number): void;
+  /** Copies records of `size` bytes: number `indices[i]` (unsigned 32-bit) to place i. */
+  gather(into: number, from: number, indices: number, count: number, size: number): void;
   sumSquares(values: number, length: number): number;
   adam(
     toWeights: number,

@@ -1,24 +1,26 @@
+import { loadKernels, Region } from '@lockstep/core';
 import { describe, expect, it } from 'vitest';
 import { Gatherer } from './gather.ts';
 
 describe('Gatherer', () => {
   it.each([784, 30])('copies the samples that are asked for, of %i bytes each', (size) => {
-    const images = new Uint8Array(new SharedArrayBuffer(20 * size));
-    const labels = new Uint8Array(new SharedArrayBuffer(20));
-    images.forEach((_, i) => {
-      images[i] = (i * 7) % 251;
+    const region = new Region();
+    const images = region.bytes(20 * size);
+    const staging = [0, 1].map(() => ({ indices: region.bytes(4 * 4), images: region.bytes(4 * size) }));
+    const memory = region.allocate('shared');
+    const pictures = new Uint8Array(memory.buffer, images, 20 * size);
+    pictures.forEach((_, i) => {
+      pictures[i] = (i * 7) % 251;
     });
-    labels.forEach((_, i) => {
-      labels[i] = i % 10;
-    });
-    const gatherer = new Gatherer({ images, labels, count: 20 }, size, 4);
+    const trainLabels = Uint8Array.from({ length: 20 }, (_, i) => i % 10);
+    const gatherer = new Gatherer({ memory, trainLabels, layout: { images, staging } }, loadKernels(memory), size, 4);
     for (const indices of [[3, 0, 19], [7], [], [5, 5, 6, 1]]) {
-      const batch = gatherer.gather(Uint32Array.from(indices));
+      const batch = gatherer.gather(Uint32Array.from(indices), 1);
       expect(batch.count).toBe(indices.length);
       indices.forEach((sample, i) => {
         expect(batch.labels[i]).toBe(sample % 10);
         expect(batch.images.subarray(i * size, (i + 1) * size)).toEqual(
-          Uint8Array.from(images.subarray(sample * size, (sample + 1) * size)),
+          Uint8Array.from(pictures.subarray(sample * size, (sample + 1) * size)),
         );
       });
     }

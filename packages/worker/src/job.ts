@@ -10,6 +10,7 @@ import {
   type ParameterLayout,
   type Range,
   Region,
+  ShardPlan,
   type StatePointers,
 } from '@lockstep/core';
 import type { EngineKind } from '@lockstep/engine';
@@ -46,6 +47,10 @@ export interface SharedLayout {
   readonly state: readonly [StatePointers, StatePointers];
   /** Partial sums: sum vectors, each for one node of the reduction tree at a time. */
   readonly partials: readonly number[];
+  /** Training pictures, so that the SIMD loops reach them. */
+  readonly images: number;
+  /** Per share of the work, room for one micro-batch: its samples' indices and their pictures. */
+  readonly staging: readonly { readonly indices: number; readonly images: number }[];
   /** Sum vector of the whole step; used when the gradient must be known whole before the update, for clipping. */
   readonly sum: number;
   /** Per slice of an update, room for the registers of a reduction. */
@@ -61,7 +66,7 @@ export interface SharedLayout {
 /** Handed to every thread when it starts. */
 export interface ThreadSetup {
   readonly job: Job;
-  readonly train: SharedSplit;
+  readonly trainLabels: Uint8Array;
   readonly test: SharedSplit;
   readonly memory: WebAssembly.Memory;
   readonly layout: SharedLayout;
@@ -77,10 +82,13 @@ export function divideRange({ from, to }: Range, parts: number): Range[] {
 /** Reserves the shared memory of a pool of `numThreads` engines. */
 export function allocateShared(
   layout: ParameterLayout,
-  optimizer: OptimizerConfig,
-  numShards: number,
+  job: Job,
+  train: SharedSplit,
   numThreads: number,
 ): { memory: WebAssembly.Memory; layout: SharedLayout } {
+  const { optimizer, numShards } = job;
+  const { maxMicroBatchSize } = new ShardPlan(job.numSamples, numShards, job.batchSize);
+  const sampleSize = train.images.length / train.labels.length;
   const region = new Region();
   const vectors = (count: number, length: number): number[] =>
     Array.from({ length: count }, () => region.floats(length));
@@ -95,11 +103,19 @@ export function allocateShared(
   const shared: SharedLayout = {
     state: [state(), state()],
     partials: vectors(numPartials, layout.sumLength),
+    images: region.bytes(job.numSamples * sampleSize),
+    staging: Array.from({ length: numThreads }, () => ({
+      indices: region.bytes(maxMicroBatchSize * Uint32Array.BYTES_PER_ELEMENT),
+      images: region.bytes(maxMicroBatchSize * sampleSize),
+    })),
     sum: region.floats(layout.sumLength),
     scratch: vectors(numThreads, numRegisters * BLOCK_LENGTH),
     squares: region.bytes(Math.ceil(layout.numWeights / BLOCK_LENGTH) * 8),
     tails: vectors(MAX_STEPS, layout.sumLength - layout.numParameters),
     control: region.bytes(CONTROL_BYTES),
   };
-  return { memory: region.allocate('shared'), layout: shared };
+  const memory = region.allocate('shared');
+  const used = train.images.subarray(0, job.numSamples * sampleSize);
+  new Uint8Array(memory.buffer, shared.images, used.length).set(used);
+  return { memory, layout: shared };
 }

@@ -8,7 +8,15 @@ import type { Evaluation } from '@lockstep/engine';
 import { Piscina } from 'piscina';
 import { Barrier } from './barrier.ts';
 import type { Fault } from './faults.ts';
-import { allocateShared, divideRange, type Job, MAX_STEPS, type SharedLayout, type SharedSplit } from './job.ts';
+import {
+  allocateShared,
+  divideRange,
+  type Job,
+  MAX_STEPS,
+  type SharedLayout,
+  type SharedSplit,
+  type ThreadSetup,
+} from './job.ts';
 import type { PartialSum, PreparedEngine, Share, StepPlan, Task, TaskResults } from './tasks.ts';
 
 export interface PoolOptions {
@@ -70,7 +78,7 @@ export class WorkerPool {
   #hung = false;
 
   constructor({ job, layout, train, test, numThreads, onRecovery, faults = [], deadlines = DEADLINES }: PoolOptions) {
-    const { memory, layout: shared } = allocateShared(layout, job.optimizer, job.numShards, numThreads);
+    const { memory, layout: shared } = allocateShared(layout, job, train, numThreads);
     this.numThreads = numThreads;
     this.#layout = layout;
     this.#memory = memory;
@@ -87,7 +95,7 @@ export class WorkerPool {
       minThreads: numThreads,
       maxThreads: numThreads,
       idleTimeout: Number.POSITIVE_INFINITY,
-      workerData: { job, train, test, memory, layout: shared, faults },
+      workerData: { job, trainLabels: train.labels, test, memory, layout: shared, faults } satisfies ThreadSetup,
     });
   }
 

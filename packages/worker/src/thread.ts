@@ -102,7 +102,7 @@ class Thread {
     };
     for (const [i, step] of steps.entries()) {
       if (this.#setup.faults.length > 0) await inject(this.#setup.faults, share.index, step.runStep);
-      await this.#gradient(step, share.partials);
+      await this.#gradient(step, share);
       if (!allArrived()) return;
       const tail = this.#setup.layout.tails[i]!;
       if (clipNorm === undefined) {
@@ -121,7 +121,8 @@ class Thread {
   }
 
   /** Leaves partial sums of one step's gradients in shared memory. */
-  async #gradient({ epoch, step, runStep }: StepPlan, partials: readonly PartialSum[]): Promise<void> {
+  async #gradient(step: StepPlan, { index, partials }: Share): Promise<void> {
+    const { runStep } = step;
     if (partials.length === 0) return;
     const engine = await this.#engineAt(runStep);
     const { seed, numShards } = this.#setup.job;
@@ -132,7 +133,7 @@ class Thread {
         node,
         ({ from, to }, sums) => {
           const batches = Array.from({ length: to - from }, (_, i) => ({
-            samples: this.#microBatch(epoch, step, from + i, i),
+            samples: this.#microBatch(step, from + i, i, index),
             key: { seed, step: runStep, shard: from + i },
           }));
           return engine.gradient(batches, sums);
@@ -143,10 +144,10 @@ class Thread {
   }
 
   /** Gathers a shard's micro-batch into the thread's own buffer number `place`. */
-  #microBatch(epoch: number, step: number, shard: number, place: number): Samples {
+  #microBatch({ epoch, step }: StepPlan, shard: number, place: number, share: number): Samples {
     const { from, to } = this.#plan.microBatch(shard, step);
-    this.#gatherers[place] ??= new Gatherer(this.#setup.train, this.#sampleSize, this.#plan.maxMicroBatchSize);
-    return this.#gatherers[place].gather(this.#order(epoch, shard).subarray(from, to));
+    this.#gatherers[place] ??= new Gatherer(this.#setup, this.#kernels, this.#sampleSize, this.#plan.maxMicroBatchSize);
+    return this.#gatherers[place].gather(this.#order(epoch, shard).subarray(from, to), share);
   }
 
   #order(epoch: number, shard: number): Uint32Array {
