@@ -7,6 +7,23 @@ import { runEvent } from '@lockstep/protocol';
 import { describe, expect, it } from 'vitest';
 import { finished, lockstep, offline, smallDataset, start, temporaryFolder } from './lockstep.ts';
 
+/** Command lines of the processes that name something: from /proc, or from ps where there is none. */
+function processesNaming(name: string): string[] {
+  if (!existsSync('/proc/self/cmdline')) {
+    const lines = execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).split('\n');
+    return lines.filter((line) => line.includes(name));
+  }
+  const commandOf = (pid: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    } catch {
+      return ''; // It ended meanwhile.
+    }
+  };
+  const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry));
+  return pids.map(commandOf).filter((command) => command.includes(name));
+}
+
 const dataDir = smallDataset(1000, 100);
 const small = ['--data-dir', dataDir, '--epochs', '2', '--batch-size', '100'];
 
@@ -88,7 +105,7 @@ describe('lockstep train', () => {
   });
 
   it('stops cleanly on Ctrl-C: saves, says so, leaves no process, exits with 130', async () => {
-    const cwd = temporaryFolder();
+    const runDir = join(temporaryFolder(), 'run');
     const args = [
       'train',
       '--data-dir',
@@ -99,21 +116,46 @@ describe('lockstep train', () => {
       '--log-every',
       '1',
       '--run-dir',
-      'run',
+      runDir,
     ];
-    const child = start(args, offline(), cwd);
+    const child = start(args);
     const end = finished(child);
-    await new Promise<void>((resolve) =>
-      child.stdout?.on('data', (text: string) => text.includes('"step"') && resolve()),
-    );
+    await new Promise<void>((resolve) => {
+      child.stdout?.on('data', (text: string) => text.includes('"step"') && resolve());
+    });
+    expect(processesNaming(runDir)).toHaveLength(1);
     child.kill('SIGINT');
     const { code, events, stderr } = await end;
     expect(code, stderr).toBe(130);
     expect(events.at(-1)).toMatchObject({ event: 'error', code: 'interrupted' });
     expect(stderr).toMatch(/Interrupted in epoch \d+ after \d+ of \d+ steps/);
+    expect(readdirSync(join(runDir, 'checkpoints')).length).toBeGreaterThan(0);
+    expect(processesNaming(runDir)).toEqual([]);
+  });
 
-    expect(readdirSync(join(cwd, 'run', 'checkpoints')).length).toBeGreaterThan(0);
-    expect(execFileSync('ps', ['-eo', 'ppid,args'], { encoding: 'utf8' })).not.toContain(cwd);
+  it('ends at once on a second Ctrl-C', async () => {
+    const child = start([
+      'train',
+      '--data-dir',
+      dataDir,
+      '--model',
+      'resnet',
+      '--batch-size',
+      '1000',
+      '--workers',
+      '1',
+    ]);
+    const end = finished(child);
+    await new Promise<void>((resolve) =>
+      child.stdout?.on('data', (text: string) => text.includes('epoch') && resolve()),
+    );
+    child.kill('SIGINT');
+    await new Promise<void>((resolve) =>
+      child.stdout?.on('data', (text: string) => text.includes('again') && resolve()),
+    );
+    child.kill('SIGINT');
+    await end;
+    expect(child.signalCode).toBe('SIGINT');
   });
 });
 
