@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decodeSafetensors, encodeSafetensors, type ParameterLayout } from '@lockstep/core';
+import { decodeSafetensors, encodeSafetensors, fillFromTensors, type ParameterLayout, tensorsOf } from '@lockstep/core';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
 
@@ -65,13 +65,11 @@ export class CheckpointStore {
   /** Writes a checkpoint, and removes the oldest ones. The manifest comes last: without it, a checkpoint does not count. */
   async save({ position, partialEpoch, parameters, optimizer }: Checkpoint): Promise<void> {
     await mkdir(this.#folder, { recursive: true });
-    const weights = this.#layout.parameters.map((parameter) => ({
-      name: parameter.name,
-      shape: parameter.shape,
-      values: this.#layout.view(parameters, parameter),
-    }));
     const state = optimizer.map((values, i) => ({ name: `${OPTIMIZER}${i}`, shape: [values.length], values }));
-    const bytes = encodeSafetensors({ tensors: [...weights, ...state], metadata: { format: 'lockstep checkpoint' } });
+    const bytes = encodeSafetensors({
+      tensors: [...tensorsOf(this.#layout, parameters), ...state],
+      metadata: { format: 'lockstep checkpoint' },
+    });
     const manifest: z.infer<typeof manifestSchema> = { job: this.#job, sha256: sha256(bytes), position, partialEpoch };
     const base = join(this.#folder, String(position.runStep).padStart(9, '0'));
     await writeFileAtomic(`${base}.safetensors`, Buffer.from(bytes.buffer));
@@ -112,13 +110,10 @@ export class CheckpointStore {
     const file = name.replace('.json', '.safetensors');
     const bytes = await readFile(join(this.#folder, file));
     if (sha256(bytes) !== manifest.sha256) throw new Error(`the checksum of ${file} is wrong: it is damaged.`);
-    const tensors = new Map(decodeSafetensors(bytes, file).tensors.map((tensor) => [tensor.name, tensor.values]));
+    const { tensors } = decodeSafetensors(bytes, file);
     const parameters = new Float32Array(this.#layout.numParameters);
-    for (const parameter of this.#layout.parameters) {
-      this.#layout.view(parameters, parameter).set(tensors.get(parameter.name)!);
-    }
-    const optimizer: Float32Array[] = [];
-    for (let i = 0; tensors.has(`${OPTIMIZER}${i}`); i++) optimizer.push(tensors.get(`${OPTIMIZER}${i}`)!);
+    fillFromTensors(this.#layout, parameters, tensors, file);
+    const optimizer = tensors.filter(({ name }) => name.startsWith(OPTIMIZER)).map(({ values }) => values);
     const { position, partialEpoch } = manifest;
     return { position, partialEpoch, parameters, optimizer };
   }

@@ -1,5 +1,5 @@
 /** Evaluates the saved weights of a run. */
-import { LockstepError, optimizerDefaults } from '@lockstep/core';
+import { fillFromTensors, optimizerDefaults } from '@lockstep/core';
 import { chooseEngine, type EngineKind, parseTopology } from '@lockstep/engine';
 import { defaultNumThreads, WorkerPool } from '@lockstep/worker';
 import { checkFits } from './model.ts';
@@ -42,7 +42,8 @@ export async function evaluate(options: EvaluateOptions, context: RunContext = {
       labelSmoothing: 0,
       optimizer: optimizerDefaults.sgd,
       seed: 0,
-      numSamples: dataset.train.count,
+      // Nothing is trained: one sample, so that the pool does not take in the training pictures.
+      numSamples: 1,
       numShards: 1,
       batchSize: 1,
     },
@@ -54,17 +55,7 @@ export async function evaluate(options: EvaluateOptions, context: RunContext = {
   });
   try {
     const parameters = pool.parameters(0);
-    for (const parameter of layout.parameters) {
-      const tensor = run.tensors.get(parameter.name);
-      if (tensor?.values.length !== parameter.size) {
-        throw new LockstepError(
-          'run-invalid',
-          `The weights of ${run.path} do not fit its model: "${parameter.name}" ${tensor ? `has ${tensor.values.length} values, expected ${parameter.size}` : 'is missing'}.`,
-          'Use the model.json and weights.safetensors of one run.',
-        );
-      }
-      layout.view(parameters, parameter).set(tensor.values);
-    }
+    fillFromTensors(layout, parameters, run.tensors, run.path);
     const { lossSum, numCorrect, count } = await pool.evaluate(0);
     return {
       runDir: run.path,

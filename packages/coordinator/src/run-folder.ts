@@ -11,6 +11,7 @@ import {
   LockstepError,
   type NamedTensor,
   type ParameterLayout,
+  tensorsOf,
 } from '@lockstep/core';
 import type { TrainEvent } from '@lockstep/protocol';
 import writeFileAtomic from 'write-file-atomic';
@@ -32,14 +33,6 @@ export function weightsSha256(parameters: Float32Array): string {
   return createHash('sha256')
     .update(new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength))
     .digest('hex');
-}
-
-function named(layout: ParameterLayout, parameters: Float32Array): NamedTensor[] {
-  return layout.parameters.map((parameter) => ({
-    name: parameter.name,
-    shape: parameter.shape,
-    values: layout.view(parameters, parameter),
-  }));
 }
 
 const unwritable = (path: string, error: unknown): LockstepError =>
@@ -117,7 +110,7 @@ export class RunFolder {
     parameters: Float32Array,
     metadata: Record<string, string>,
   ): Promise<void> {
-    await this.#write(files.weights, encodeSafetensors({ tensors: named(layout, parameters), metadata }));
+    await this.#write(files.weights, encodeSafetensors({ tensors: tensorsOf(layout, parameters), metadata }));
   }
 
   /** An existing folder, to go on with its run. */
@@ -143,8 +136,7 @@ async function makeUnique(path: string): Promise<string> {
 export interface SavedRun {
   readonly path: string;
   readonly modelTopology: unknown;
-  /** By name. */
-  readonly tensors: ReadonlyMap<string, NamedTensor>;
+  readonly tensors: readonly NamedTensor[];
 }
 
 /** The newest run in `runs/` that has a file. @throws LockstepError `run-not-found` */
@@ -224,5 +216,5 @@ export async function readRun(path: string): Promise<SavedRun> {
   const { modelTopology } = (await readJsonOf(folder, files.model, 'finished')) as { modelTopology: unknown };
   const bytes = await readFileOf(folder, files.weights, 'finished');
   const { tensors } = decodeSafetensors(bytes, join(folder, files.weights));
-  return { path: folder, modelTopology, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
+  return { path: folder, modelTopology, tensors };
 }

@@ -150,7 +150,7 @@ export class Run {
     yield* this.#pending.splice(0);
     // The run was ended between its last epoch and its end: only the evaluation is repeated.
     last ??= await this.#evaluate(this.#config.epochs - 1, new EpochSums(NOTHING));
-    yield await this.#finish(last!, performance.now() - started);
+    yield await this.#finish(last, performance.now() - started);
   }
 
   async *#epoch(

@@ -15,7 +15,14 @@ export {
 } from './optimizers.ts';
 export { purposes, RandomStream } from './random.ts';
 export { BLOCK_LENGTH, reduceBlocks } from './reduction.ts';
-export { decodeSafetensors, encodeSafetensors, type NamedTensor, type TensorFile } from './safetensors.ts';
+export {
+  decodeSafetensors,
+  encodeSafetensors,
+  fillFromTensors,
+  type NamedTensor,
+  type TensorFile,
+  tensorsOf,
+} from './safetensors.ts';
 export { learningRateAt, type Schedule, type ScheduleName, scheduleNames } from './schedules.ts';
 export { type Range, ShardPlan } from './shards.ts';
 export {

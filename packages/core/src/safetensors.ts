@@ -3,6 +3,7 @@
  * tensor's type, shape and byte range, and the raw little-endian values.
  */
 import { LockstepError } from './errors.ts';
+import type { ParameterLayout } from './layout.ts';
 
 export interface NamedTensor {
   readonly name: string;
@@ -13,6 +14,40 @@ export interface NamedTensor {
 export interface TensorFile {
   readonly tensors: readonly NamedTensor[];
   readonly metadata: { readonly [key: string]: string };
+}
+
+/** The parameters of a flat vector as tensors, which are views of it. */
+export const tensorsOf = (layout: ParameterLayout, flat: Float32Array): NamedTensor[] =>
+  layout.parameters.map((parameter) => ({
+    name: parameter.name,
+    shape: parameter.shape,
+    values: layout.view(flat, parameter),
+  }));
+
+/**
+ * Fills a flat vector from tensors by their names; tensors that are no parameters are ignored.
+ * @param source what to call their origin in errors
+ * @throws LockstepError `run-invalid` when a parameter is missing or of another size
+ */
+export function fillFromTensors(
+  layout: ParameterLayout,
+  flat: Float32Array,
+  tensors: readonly NamedTensor[],
+  source: string,
+): void {
+  const byName = new Map(tensors.map(({ name, values }) => [name, values]));
+  for (const parameter of layout.parameters) {
+    const values = byName.get(parameter.name);
+    if (values?.length !== parameter.size) {
+      const found = values ? `has ${values.length} values, expected ${parameter.size}` : 'is missing';
+      throw new LockstepError(
+        'run-invalid',
+        `The weights of ${source} do not fit its model: "${parameter.name}" ${found}.`,
+        'Use the model.json and weights.safetensors of one run.',
+      );
+    }
+    layout.view(flat, parameter).set(values);
+  }
 }
 
 const LENGTH_BYTES = 8;

@@ -10,6 +10,6 @@ export {
   type Samples,
 } from './engine.ts';
 export { chooseEngine, createEngine, type EngineChoice } from './select.ts';
-export type { Network } from './topology/network.ts';
+export { type Network, numElements } from './topology/network.ts';
 export { parseTopology } from './topology/parse.ts';
 export { defaultRecipe, type Recipe, type ZooModel, type ZooName, zoo, zooNames } from './zoo/recipes.ts';

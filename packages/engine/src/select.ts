@@ -1,6 +1,7 @@
 /** Finds out which engine works on this machine. */
 import { LockstepError } from '@lockstep/core';
 import type { Engine, EngineConfig, EngineKind } from './engine.ts';
+import { numElements } from './topology/network.ts';
 
 /** An engine that works here, and why it was taken. */
 export interface EngineChoice {
@@ -58,7 +59,7 @@ async function tryEngine(kind: EngineKind, device: string, config: EngineConfig)
       );
     }
     const { layout, inputShape } = config.network;
-    const size = inputShape.reduce((product, dimension) => product * dimension, 1);
+    const size = numElements(inputShape);
     const sums = new Float32Array(layout.sumLength);
     engine.setParameters(new Float32Array(layout.numParameters));
     const samples = { count: 1, images: new Uint8Array(size).fill(128), labels: new Uint8Array(1) };

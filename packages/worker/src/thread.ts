@@ -16,6 +16,7 @@ import {
   type Engine,
   type Evaluation,
   type Network,
+  numElements,
   parseTopology,
   type Samples,
 } from '@lockstep/engine';
@@ -55,7 +56,7 @@ class Thread {
     const numBlocks = Math.ceil(this.#network.layout.numWeights / BLOCK_LENGTH);
     this.#squares = new Float64Array(memory.buffer, setup.layout.squares, numBlocks);
     this.#barrier = new Barrier(memory, setup.layout.control);
-    this.#sampleSize = this.#network.inputShape.reduce((product, dimension) => product * dimension, 1);
+    this.#sampleSize = numElements(this.#network.inputShape);
   }
 
   async run(task: Task): Promise<TaskResults[Task['kind']]> {

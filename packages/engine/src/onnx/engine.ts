@@ -82,7 +82,7 @@ class OnnxEngine implements Engine {
   }
 
   setParameters(flat: Float32Array): void {
-    this.#flat.set(flat.length === this.#flat.length ? flat : flat.subarray(0, this.#flat.length));
+    this.#flat.set(flat.subarray(0, this.#flat.length));
   }
 
   async gradient(batches: readonly MicroBatch[], sums: Float32Array): Promise<void> {
