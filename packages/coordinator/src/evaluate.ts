@@ -42,13 +42,13 @@ export async function evaluate(options: EvaluateOptions, context: RunContext = {
       labelSmoothing: 0,
       optimizer: optimizerDefaults.sgd,
       seed: 0,
-      // Nothing is trained: one sample, so that the pool does not take in the training pictures.
+      // Nothing is trained.
       numSamples: 1,
       numShards: 1,
       batchSize: 1,
     },
-    layout,
-    train: dataset.train,
+    network,
+    train: undefined,
     test: dataset.test,
     numThreads: options.workers ?? defaultNumThreads(),
     onRecovery: undefined,

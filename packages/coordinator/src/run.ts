@@ -107,7 +107,7 @@ export class Run {
     const identity = jobIdentity(job, config, dataset);
     const checkpoints = new CheckpointStore(folder.path, network.layout, identity, config.keepCheckpoints);
     return new Run(config, model, plan, folder, worker, checkpoints, resumed !== undefined, (onRecovery) => {
-      return new WorkerPool({ job, layout: network.layout, train: trainSplit, test, numThreads, onRecovery });
+      return new WorkerPool({ job, network, train: trainSplit, test, numThreads, onRecovery });
     });
   }
 

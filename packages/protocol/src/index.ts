@@ -1,4 +1,5 @@
-/** What a run tells the world. */
+/** What a coordinator and its workers say to each other, and what a run tells the world. */
+export { type CloseReason, closeCodes, shouldRetry } from './close.ts';
 export {
   type DatasetEvent,
   type DoneEvent,
@@ -11,3 +12,7 @@ export {
   type TrainEvent,
   type WorkerEvent,
 } from './events.ts';
+export { decodeFromCoordinator, decodeFromWorker, encodeFrame, type Frame, FrameError } from './frame.ts';
+export { describeJob, type JobDescription, type JobText, layoutHash, parseJob } from './job.ts';
+export type { CoordinatorMessage, MessageOf, WorkerMessage } from './messages.ts';
+export { PROTOCOL_VERSION, SUBPROTOCOL, TOKEN_SUBPROTOCOL } from './version.ts';

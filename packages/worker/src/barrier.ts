@@ -7,7 +7,8 @@
 const ARRIVED = 0;
 const STOPPED = 1;
 const COMMITTED = 2;
-export const CONTROL_BYTES = 3 * 4;
+const CANCELLED = 3;
+export const CONTROL_BYTES = 4 * 4;
 
 /** Loads before a thread goes to sleep: waking it again takes longer than most waits last. */
 const SPINS = 2000;
@@ -22,7 +23,7 @@ export class Barrier {
     this.#control = new Int32Array(memory.buffer, at, CONTROL_BYTES / 4);
   }
 
-  /** Before a batch of steps, while no thread is at work. */
+  /** Before a task, while no thread is at work. */
   reset(): void {
     this.#control.fill(0);
   }
@@ -31,6 +32,15 @@ export class Barrier {
   stop(): void {
     Atomics.store(this.#control, STOPPED, 1);
     Atomics.notify(this.#control, ARRIVED);
+  }
+
+  /** Asks the threads not to begin with another micro-batch; until the next reset. */
+  cancel(): void {
+    Atomics.store(this.#control, CANCELLED, 1);
+  }
+
+  get cancelled(): boolean {
+    return Atomics.load(this.#control, CANCELLED) !== 0;
   }
 
   /** Steps of the batch that all threads have finished. */

@@ -4,21 +4,22 @@
  */
 import {
   BLOCK_LENGTH,
-  coveringNodes,
   numOptimizerSlots,
   type OptimizerConfig,
-  type ParameterLayout,
   type Range,
   Region,
   ShardPlan,
   type StatePointers,
 } from '@lockstep/core';
-import type { EngineKind } from '@lockstep/engine';
+import { type EngineKind, type Network, numElements } from '@lockstep/engine';
 import { CONTROL_BYTES } from './barrier.ts';
 import type { Fault } from './faults.ts';
 
 /** The most steps that threads do before they report. */
 export const MAX_STEPS = 64;
+
+/** Room for partial sums is reserved for every shard, up to this many bytes; the system lends it when it is used. */
+const MAX_PARTIAL_BYTES = 3 * 2 ** 29;
 
 /** Pictures and labels over shared memory. */
 export interface SharedSplit {
@@ -66,6 +67,7 @@ export interface SharedLayout {
 /** Handed to every thread when it starts. */
 export interface ThreadSetup {
   readonly job: Job;
+  /** [numSamples], over shared memory. */
   readonly trainLabels: Uint8Array;
   readonly test: SharedSplit;
   readonly memory: WebAssembly.Memory;
@@ -81,14 +83,13 @@ export function divideRange({ from, to }: Range, parts: number): Range[] {
 
 /** Reserves the shared memory of a pool of `numThreads` engines. */
 export function allocateShared(
-  layout: ParameterLayout,
+  { layout, inputShape }: Network,
   job: Job,
-  train: SharedSplit,
   numThreads: number,
 ): { memory: WebAssembly.Memory; layout: SharedLayout } {
   const { optimizer, numShards } = job;
   const { maxMicroBatchSize } = new ShardPlan(job.numSamples, numShards, job.batchSize);
-  const sampleSize = train.images.length / train.labels.length;
+  const sampleSize = numElements(inputShape);
   const region = new Region();
   const vectors = (count: number, length: number): number[] =>
     Array.from({ length: count }, () => region.floats(length));
@@ -96,13 +97,10 @@ export function allocateShared(
     parameters: region.floats(layout.numParameters),
     slots: vectors(numOptimizerSlots(optimizer.name), layout.numWeights),
   });
-  const numPartials = divideRange({ from: 0, to: numShards }, numThreads).flatMap((range) =>
-    coveringNodes(range, numShards),
-  ).length;
   const numRegisters = Math.log2(numShards) + 1;
   const shared: SharedLayout = {
     state: [state(), state()],
-    partials: vectors(numPartials, layout.sumLength),
+    partials: vectors(Math.min(numShards, Math.ceil(MAX_PARTIAL_BYTES / (layout.sumLength * 4))), layout.sumLength),
     images: region.bytes(job.numSamples * sampleSize),
     staging: Array.from({ length: numThreads }, () => ({
       indices: region.bytes(maxMicroBatchSize * Uint32Array.BYTES_PER_ELEMENT),
@@ -114,8 +112,5 @@ export function allocateShared(
     tails: vectors(MAX_STEPS, layout.sumLength - layout.numParameters),
     control: region.bytes(CONTROL_BYTES),
   };
-  const memory = region.allocate('shared');
-  const used = train.images.subarray(0, job.numSamples * sampleSize);
-  new Uint8Array(memory.buffer, shared.images, used.length).set(used);
-  return { memory, layout: shared };
+  return { memory: region.allocate('shared'), layout: shared };
 }

@@ -1,4 +1,5 @@
 import {
+  coveringNodes,
   initializeParameters,
   LockstepError,
   optimizerDefaults,
@@ -48,7 +49,7 @@ afterEach(async () => {
 function open(numThreads: number, options: Partial<PoolOptions> = {}): WorkerPool {
   const pool = new WorkerPool({
     job,
-    layout: network.layout,
+    network,
     train,
     test,
     numThreads,
@@ -65,6 +66,15 @@ const stepAt = (runStep: number) => {
   const epoch = Math.floor(runStep / plan.stepsPerEpoch);
   return { epoch, step, runStep, count: plan.stepSize(step), learningRate: 0.01 };
 };
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+/** A shard's samples as they travel: pictures, then labels. */
+function partition(shard: number): Uint8Array {
+  const { from, to } = plan.partition(shard);
+  return Buffer.concat([train.images.subarray(from * 784, to * 784), train.labels.subarray(from, to)]);
+}
 
 /** Some epochs in batches of steps; returns the sums of every step and the final parameters. */
 async function run(pool: WorkerPool, numEpochs: number, clipNorm?: number) {
@@ -115,6 +125,60 @@ describe('WorkerPool', () => {
     await expect(pool.step([0, 1, 2].map(stepAt), undefined)).resolves.toHaveLength(3);
     const failure = await pool.step([stepAt(3)], undefined).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'worker-timeout' });
+  });
+
+  it('gives the same bits when partial sums come from other pools', async () => {
+    const quiet = await run(open(2), 2);
+    const coordinator = open(1);
+    // One worker has threads enough to add up among themselves; the other is filled shard by shard.
+    const workers = [open(3), open(2, { train: undefined })];
+    for (let shard = 0; shard < job.numShards; shard++) workers[1]!.fill(shard, partition(shard));
+    for (let runStep = 0; runStep < 2 * plan.stepsPerEpoch; runStep++) {
+      const step = stepAt(runStep);
+      const ranges = runStep % 2 === 0 ? [0, 3, 8] : [0, 6, 8];
+      const own = await coordinator.gradient(step, { from: 0, to: runStep % 2 }, false);
+      const parts = await Promise.all(
+        workers.map(async (worker, i) => {
+          worker.load(runStep, bytesOf(coordinator.parameters(runStep)));
+          const range = { from: Math.max(ranges[i]!, runStep % 2), to: ranges[i + 1]! };
+          const partials = (await worker.gradient(step, range, true))!;
+          expect(partials.map(({ node }) => node)).toEqual(coveringNodes(range, job.numShards));
+          const accepted = partials.map((partial) => coordinator.accept(partial.node, worker.bytes(partial)));
+          worker.release(partials);
+          return accepted;
+        }),
+      );
+      const all = [...parts.reverse().flat(), ...own!];
+      const sums = await coordinator.update(step, all, undefined);
+      coordinator.release(all);
+      expect(sums).toEqual(quiet.sums[runStep]);
+    }
+    expect(coordinator.parameters(2 * plan.stepsPerEpoch)).toEqual(quiet.parameters);
+  });
+
+  it('can be told to end a gradient early, and goes on after it', async () => {
+    const pool = open(2);
+    const whole = await pool.gradient(stepAt(0), { from: 0, to: 8 }, true);
+    const sum = pool.bytes(whole![0]!).slice();
+    pool.release(whole!);
+    const cancelled = pool.gradient(stepAt(0), { from: 0, to: 8 }, true);
+    pool.cancel();
+    expect(await cancelled).toBeUndefined();
+    const again = await pool.gradient(stepAt(0), { from: 0, to: 8 }, true);
+    expect(pool.bytes(again![0]!)).toEqual(sum);
+  });
+
+  it('recognises sums that are not finite', async () => {
+    const pool = open(1);
+    const vector = new Float32Array(network.layout.sumLength);
+    const accept = () => pool.accept(3, bytesOf(vector));
+    expect(pool.isFinite(accept())).toBe(true);
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      vector[vector.length - 4] = value;
+      expect(pool.isFinite(accept())).toBe(false);
+    }
+    vector[vector.length - 4] = 3e38;
+    expect(pool.isFinite(accept())).toBe(true);
   });
 
   it('evaluates the same for any number of threads', async () => {

@@ -1,28 +1,21 @@
 /**
- * A worker: a pool of engines on this machine behind one interface. Its threads compute gradients, add them up along the
- * tree and update the parameters, step after step, and evaluate.
+ * A pool of engines on this machine behind one interface. Its threads compute gradients, add them up along the tree and
+ * update the parameters, step after step, and evaluate. A coordinator uses all of that; a remote worker the gradients.
  */
 import { availableParallelism } from 'node:os';
-import { BLOCK_LENGTH, coveringNodes, LockstepError, type ParameterLayout, type Range } from '@lockstep/core';
-import type { Evaluation } from '@lockstep/engine';
-import { Piscina } from 'piscina';
+import { BLOCK_LENGTH, coveringNodes, invariant, loadKernels, type Range, ShardPlan, shardsUnder } from '@lockstep/core';
+import { type Evaluation, type Network, numElements } from '@lockstep/engine';
 import { Barrier } from './barrier.ts';
 import type { Fault } from './faults.ts';
-import {
-  allocateShared,
-  divideRange,
-  type Job,
-  MAX_STEPS,
-  type SharedLayout,
-  type SharedSplit,
-  type ThreadSetup,
-} from './job.ts';
-import type { PartialSum, PreparedEngine, Share, StepPlan, Task, TaskResults } from './tasks.ts';
+import { allocateShared, divideRange, type Job, MAX_STEPS, type SharedLayout, type SharedSplit } from './job.ts';
+import type { Combination, PartialSum, PreparedEngine, Share, StepPlan, StepPosition } from './tasks.ts';
+import { DEADLINES, type Deadlines, gaveUp, MAX_ATTEMPTS, type TaskOf, Threads } from './threads.ts';
 
 export interface PoolOptions {
   readonly job: Job;
-  readonly layout: ParameterLayout;
-  readonly train: SharedSplit;
+  readonly network: Network;
+  /** Undefined: partitions come later, by {@link WorkerPool.fill}. */
+  readonly train: SharedSplit | undefined;
   readonly test: SharedSplit;
   readonly numThreads: number;
   /** Called when a thread died or hung and its work is done again by another. */
@@ -30,14 +23,6 @@ export interface PoolOptions {
   /** Failures to inject, and shorter deadlines; for tests. */
   readonly faults?: readonly Fault[];
   readonly deadlines?: Deadlines;
-}
-
-/** How long work may take before the pool gives up on it. */
-export interface Deadlines {
-  /** Of the first work of a kind, which includes opening sessions. */
-  readonly firstMs: number;
-  /** Later: at least this, and at least {@link DEADLINE_FACTOR} times the slowest so far. */
-  readonly leastMs: number;
 }
 
 /** Sums over all samples of a step. */
@@ -50,60 +35,77 @@ export interface StepSums {
 /** One thread per core, as the operating system counts them for this process. */
 export const defaultNumThreads = (): number => availableParallelism();
 
-const DEADLINES: Deadlines = { firstMs: 15 * 60_000, leastMs: 60_000 };
-const DEADLINE_FACTOR = 10;
-/** Work that has failed this often in a row is not the threads' fault. */
-const MAX_ATTEMPTS = 3;
 /** Test samples per evaluation task. */
 const EVALUATION_CHUNK = 250;
-
-/** Threads run the compiled file, also where a test runs this one from source. */
-const THREAD = new URL('../dist/thread.js', import.meta.url).href;
-
-type TaskOf<Kind extends Task['kind']> = Extract<Task, { kind: Kind }>;
 
 export class WorkerPool {
   readonly numThreads: number;
   readonly #memory: WebAssembly.Memory;
-  readonly #piscina: Piscina<Task, TaskResults[Task['kind']]>;
-  readonly #layout: ParameterLayout;
+  readonly #threads: Threads;
+  readonly #network: Network;
+  readonly #plan: ShardPlan;
   readonly #shared: SharedLayout;
+  readonly #trainLabels: Uint8Array;
   readonly #barrier: Barrier;
-  readonly #shares: readonly Share[];
+  readonly #slices: readonly Range[];
+  /** Places for partial sums that are not in use. */
+  readonly #free: number[];
   readonly #numTest: number;
   readonly #onRecovery: PoolOptions['onRecovery'];
-  readonly #deadlines: Deadlines;
-  readonly #slowestMs = new Map<Task['kind'], number>();
-  /** A thread did not answer in time: it may be inside native code, where it cannot be ended without the process. */
-  #hung = false;
+  readonly #kernels;
+  /** How often parameters came from outside. */
+  #loads = 0;
 
-  constructor({ job, layout, train, test, numThreads, onRecovery, faults = [], deadlines = DEADLINES }: PoolOptions) {
-    const { memory, layout: shared } = allocateShared(layout, job, train, numThreads);
+  constructor(options: PoolOptions) {
+    const { job, network, train, test, numThreads, onRecovery, faults = [], deadlines = DEADLINES } = options;
+    const { memory, layout: shared } = allocateShared(network, job, numThreads);
     this.numThreads = numThreads;
-    this.#layout = layout;
+    this.#network = network;
+    this.#plan = new ShardPlan(job.numSamples, job.numShards, job.batchSize);
     this.#memory = memory;
+    this.#kernels = loadKernels(memory);
     this.#shared = shared;
+    this.#free = [...shared.partials];
     this.#barrier = new Barrier(memory, shared.control);
-    this.#shares = divideWork(layout, shared, job.numShards, numThreads);
+    this.#slices = divideVector(network.layout.sumLength, numThreads);
     this.#numTest = test.count;
     this.#onRecovery = onRecovery;
-    this.#deadlines = deadlines;
-    this.#piscina = new Piscina({
-      filename: THREAD,
-      // A process started with conditions or loaders for TypeScript must not hand them on to compiled threads.
-      execArgv: [],
-      minThreads: numThreads,
-      maxThreads: numThreads,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      workerData: { job, trainLabels: train.labels, test, memory, layout: shared, faults } satisfies ThreadSetup,
+    const trainLabels = train?.labels ?? new Uint8Array(new SharedArrayBuffer(job.numSamples));
+    this.#trainLabels = trainLabels;
+    if (train) this.#imagesFrom(0, job.numSamples).set(train.images.subarray(0, job.numSamples * this.#sampleSize));
+    this.#threads = new Threads({
+      count: numThreads,
+      setup: { job, trainLabels, test, memory, layout: shared, faults },
+      deadlines,
+      onRecovery,
+      isCancelled: () => this.#barrier.cancelled,
+      onTimeout: () => this.#barrier.stop(),
     });
+  }
+
+  get #sampleSize(): number {
+    return numElements(this.#network.inputShape);
+  }
+
+  #imagesFrom(from: number, to: number): Uint8Array {
+    const size = this.#sampleSize;
+    return new Uint8Array(this.#memory.buffer, this.#shared.images + from * size, (to - from) * size);
   }
 
   /** Opens an engine on every thread. */
   async prepare(): Promise<PreparedEngine> {
-    const tasks = this.#shares.map((): TaskOf<'prepare'> => ({ kind: 'prepare' }));
-    const [engine] = await this.#within('prepare', this.#retrying(tasks));
+    const tasks = this.#slices.map((): TaskOf<'prepare'> => ({ kind: 'prepare' }));
+    const [engine] = await this.#threads.within('prepare', this.#threads.retrying(tasks));
     return engine!;
+  }
+
+  /** Takes the samples of a shard. @param partition its pictures, then its labels */
+  fill(shard: number, partition: Uint8Array): void {
+    const { from, to } = this.#plan.partition(shard);
+    const images = this.#imagesFrom(from, to);
+    invariant(partition.length === images.length + (to - from), `partition ${shard} holds ${to - from} samples`);
+    images.set(partition.subarray(0, images.length));
+    this.#trainLabels.set(partition.subarray(images.length), from);
   }
 
   /**
@@ -113,10 +115,186 @@ export class WorkerPool {
    * @returns the sums of each step, in order
    */
   async step(steps: readonly StepPlan[], clipNorm: number | undefined): Promise<StepSums[]> {
+    const all = { from: 0, to: this.#plan.numShards };
+    const parts = this.#reserveParts(all);
+    const partials = parts.flat();
+    try {
+      return await this.#steps(steps, clipNorm, partials, parts);
+    } finally {
+      this.release(partials);
+    }
+  }
+
+  /**
+   * Computes the gradients of some shards at one step, from the parameters before it. Calls must not overlap.
+   * @param combined whether to add them up to the fewest nodes; else each thread's sums stand by themselves
+   * @returns partial sums that cover the shards, ascending by shard, to be given back by {@link release}; undefined when
+   *   it was cancelled
+   */
+  async gradient(step: StepPosition, range: Range, combined: boolean): Promise<PartialSum[] | undefined> {
+    const parts = this.#reserveParts(range);
+    const partials = parts.flat();
+    this.#barrier.reset();
+    const tasks = parts.map((own, index): TaskOf<'gradient'> => {
+      const share = { index, partials: own };
+      return { kind: 'gradient', share, step, loads: this.#loads };
+    });
+    const busy = tasks.filter(({ share }) => share.partials.length > 0);
+    try {
+      await this.#threads.within('gradient', this.#threads.retrying(busy));
+    } catch (error) {
+      this.release(partials);
+      if (this.#barrier.cancelled) return undefined;
+      throw error;
+    }
+    return combined ? this.#combine(partials, range) : partials;
+  }
+
+  /** Lets a call of {@link gradient} that is under way end before it is complete. */
+  cancel(): void {
+    this.#barrier.cancel();
+  }
+
+  /** Takes the partial sum of a node from outside. @param bytes the sum vector as float32 */
+  accept(node: number, bytes: Uint8Array): PartialSum {
+    const partial = { node, at: this.#reserve() };
+    this.bytes(partial).set(bytes);
+    return partial;
+  }
+
+  /** A partial sum's vector, as a view into the shared memory. */
+  bytes({ at }: PartialSum): Uint8Array {
+    return new Uint8Array(this.#memory.buffer, at, this.#network.layout.sumLength * 4);
+  }
+
+  /** Whether a partial sum is free of NaN and infinities. */
+  isFinite({ at }: PartialSum): boolean {
+    return Number.isFinite(this.#kernels.sumSquares(at, this.#network.layout.sumLength));
+  }
+
+  release(partials: readonly PartialSum[]): void {
+    for (const { at } of partials) this.#free.push(at);
+  }
+
+  /**
+   * Completes a step whose gradients are there: the sum along the tree, and the optimizer's update.
+   * @param partials cover every shard once
+   */
+  async update(step: StepPlan, partials: readonly PartialSum[], clipNorm: number | undefined): Promise<StepSums> {
+    const first = ({ node }: PartialSum): number => shardsUnder(node, this.#plan.numShards).from;
+    const ordered = [...partials].sort((a, b) => first(a) - first(b));
+    const [sums] = await this.#steps([step], clipNorm, ordered, undefined);
+    return sums!;
+  }
+
+  /** Loss and correct predictions on the test samples, added up in their order. */
+  async evaluate(runStep: number): Promise<Evaluation & { readonly count: number }> {
+    const tasks: TaskOf<'evaluate'>[] = [];
+    const version = { runStep, loads: this.#loads };
+    for (let from = 0; from < this.#numTest; from += EVALUATION_CHUNK) {
+      tasks.push({ kind: 'evaluate', version, from, to: Math.min(from + EVALUATION_CHUNK, this.#numTest) });
+    }
+    const results = await this.#threads.within('evaluate', this.#threads.retrying(tasks));
+    return {
+      lossSum: results.reduce((sum, { lossSum }) => sum + lossSum, 0),
+      numCorrect: results.reduce((sum, { numCorrect }) => sum + numCorrect, 0),
+      count: this.#numTest,
+    };
+  }
+
+  /** Takes the parameters before step `runStep` from outside. @param bytes the flat vector as float32 */
+  load(runStep: number, bytes: Uint8Array): void {
+    const { buffer, byteOffset, byteLength } = this.parameters(runStep);
+    new Uint8Array(buffer, byteOffset, byteLength).set(bytes);
+    this.#loads++;
+  }
+
+  /** The flat parameter vector before step `runStep` of the run: a view into the shared memory, valid until the step after it. */
+  parameters(runStep: number): Float32Array {
+    return this.#view(this.#shared.state[runStep % 2]!.parameters, this.#network.layout.numParameters);
+  }
+
+  /** The optimizer's state vectors before step `runStep`; valid as long as {@link parameters}. */
+  optimizerState(runStep: number): Float32Array[] {
+    return this.#shared.state[runStep % 2]!.slots.map((at) => this.#view(at, this.#network.layout.numWeights));
+  }
+
+  /** Ends all threads; see {@link Threads.close}. */
+  async close(): Promise<void> {
+    this.#barrier.stop();
+    await this.#threads.close();
+  }
+
+  #view(at: number, length: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, at, length);
+  }
+
+  #sumsAt(at: number): StepSums {
+    const { sumLength, numParameters } = this.#network.layout;
+    const [lossSum, numCorrect, count] = this.#view(at, sumLength - numParameters);
+    return { lossSum: lossSum!, numCorrect: numCorrect!, count: count! };
+  }
+
+  #reserve(): number {
+    const at = this.#free.pop();
+    invariant(at !== undefined, 'there is room for a partial sum per shard');
+    return at;
+  }
+
+  /** Divides shards among the threads, and reserves places for their partial sums. */
+  #reserveParts(range: Range): PartialSum[][] {
+    return divideRange(range, this.numThreads).map((part) =>
+      coveringNodes(part, this.#plan.numShards).map((node) => ({ node, at: this.#reserve() })),
+    );
+  }
+
+  /** Adds partial sums up to the fewest nodes that cover the same shards. */
+  async #combine(partials: readonly PartialSum[], range: Range): Promise<PartialSum[]> {
+    const combinations: Combination[] = [];
+    const result = coveringNodes(range, this.#plan.numShards).map((node): PartialSum => {
+      const shards = shardsUnder(node, this.#plan.numShards);
+      const sources = partials.filter((partial) => {
+        const { from, to } = shardsUnder(partial.node, this.#plan.numShards);
+        return from >= shards.from && to <= shards.to;
+      });
+      if (sources.length === 1) return sources[0]!;
+      const combination = { node, at: this.#reserve(), sources };
+      combinations.push(combination);
+      return { node, at: combination.at };
+    });
+    if (combinations.length > 0) {
+      const tasks = this.#slices.map((slice, index): TaskOf<'combine'> => {
+        return { kind: 'combine', share: { index, slice }, combinations };
+      });
+      try {
+        await this.#threads.within('combine', this.#threads.retrying(tasks));
+      } catch (error) {
+        this.release([...partials, ...combinations]);
+        throw error;
+      }
+    }
+    this.release(combinations.flatMap(({ sources }) => sources));
+    return result;
+  }
+
+  /**
+   * Steps, again and again until all are done.
+   * @param parts the partial sums that each thread computes; undefined when they are there already
+   */
+  async #steps(
+    steps: readonly StepPlan[],
+    clipNorm: number | undefined,
+    partials: readonly PartialSum[],
+    parts: readonly (readonly PartialSum[])[] | undefined,
+  ): Promise<StepSums[]> {
+    const shares = this.#slices.map((slice, index): Share => {
+      return { index, numShares: this.numThreads, partials: parts?.[index] ?? [], slice };
+    });
     const sums: StepSums[] = [];
     for (let attempt = 1; sums.length < steps.length; attempt++) {
       const rest = steps.slice(sums.length, sums.length + MAX_STEPS);
-      const failure = await this.#within('steps', this.#attemptSteps(rest, clipNorm));
+      const task = { kind: 'steps', partials, steps: rest, loads: this.#loads, clipNorm } as const;
+      const failure = await this.#threads.within('steps', this.#attempt(task, shares));
       const { committed } = this.#barrier;
       for (const at of this.#shared.tails.slice(0, committed)) sums.push(this.#sumsAt(at));
       if (failure === undefined) {
@@ -130,57 +308,14 @@ export class WorkerPool {
     return sums;
   }
 
-  /** Loss and correct predictions on the test samples, added up in their order. */
-  async evaluate(version: number): Promise<Evaluation & { readonly count: number }> {
-    const tasks: TaskOf<'evaluate'>[] = [];
-    for (let from = 0; from < this.#numTest; from += EVALUATION_CHUNK) {
-      tasks.push({ kind: 'evaluate', version, from, to: Math.min(from + EVALUATION_CHUNK, this.#numTest) });
-    }
-    const results = await this.#within('evaluate', this.#retrying(tasks));
-    return {
-      lossSum: results.reduce((sum, { lossSum }) => sum + lossSum, 0),
-      numCorrect: results.reduce((sum, { numCorrect }) => sum + numCorrect, 0),
-      count: this.#numTest,
-    };
-  }
-
-  /** The flat parameter vector before step `version` of the run: a view into the shared memory, valid until the step after it. */
-  parameters(version: number): Float32Array {
-    return this.#view(this.#shared.state[version % 2]!.parameters, this.#layout.numParameters);
-  }
-
-  /** The optimizer's state vectors before step `version`; valid as long as {@link parameters}. */
-  optimizerState(version: number): Float32Array[] {
-    return this.#shared.state[version % 2]!.slots.map((at) => this.#view(at, this.#layout.numWeights));
-  }
-
-  /**
-   * Ends all threads, which are idle then: ONNX Runtime brings the process down when its thread ends in the middle of a
-   * call. After a `worker-timeout` the threads are left alone for the same reason; the caller should end the process.
-   */
-  async close(): Promise<void> {
-    this.#barrier.stop();
-    if (!this.#hung) await this.#piscina.destroy();
-  }
-
-  #view(at: number, length: number): Float32Array {
-    return new Float32Array(this.#memory.buffer, at, length);
-  }
-
-  #sumsAt(at: number): StepSums {
-    const [lossSum, numCorrect, count] = this.#view(at, this.#layout.sumLength - this.#layout.numParameters);
-    return { lossSum: lossSum!, numCorrect: numCorrect!, count: count! };
-  }
-
   /** Lets all threads do their shares of some steps. Returns the first failure; the barrier knows how far they came. */
-  async #attemptSteps(steps: readonly StepPlan[], clipNorm: number | undefined): Promise<Error | undefined> {
+  async #attempt(task: Omit<TaskOf<'steps'>, 'share'>, shares: readonly Share[]): Promise<Error | undefined> {
     this.#barrier.reset();
-    const partials: PartialSum[] = this.#shares.flatMap((share) => share.partials);
     let failure: Error | undefined;
     await Promise.all(
-      this.#shares.map(async (share) => {
+      shares.map(async (share) => {
         try {
-          await this.#piscina.run({ kind: 'steps', share, partials, steps, clipNorm });
+          await this.#threads.run<'steps'>({ ...task, share });
         } catch (error) {
           failure ??= error as Error;
           this.#barrier.stop();
@@ -189,69 +324,11 @@ export class WorkerPool {
     );
     return failure;
   }
-
-  /** Runs tasks that can each be repeated by itself, on another thread when its thread dies. */
-  async #retrying<Kind extends Task['kind']>(tasks: readonly TaskOf<Kind>[]): Promise<TaskResults[Kind][]> {
-    const run = async (task: Task): Promise<TaskResults[Kind]> => {
-      for (let attempt = 1; ; attempt++) {
-        try {
-          return (await this.#piscina.run(task)) as TaskResults[Kind];
-        } catch (error) {
-          if (attempt >= MAX_ATTEMPTS) throw gaveUp(error as Error);
-          this.#onRecovery?.(`A thread failed (${(error as Error).message}); its work goes to another`);
-        }
-      }
-    };
-    return Promise.all(tasks.map(run));
-  }
-
-  /** Gives work a deadline that follows from how long such work took so far. */
-  async #within<Result>(kind: Task['kind'], work: Promise<Result>): Promise<Result> {
-    const { firstMs, leastMs } = this.#deadlines;
-    const slowest = this.#slowestMs.get(kind);
-    const deadlineMs = slowest === undefined ? firstMs : Math.max(leastMs, slowest * DEADLINE_FACTOR);
-    const started = performance.now();
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        this.#hung = true;
-        this.#barrier.stop();
-        reject(timedOut(kind, deadlineMs));
-      }, deadlineMs);
-    });
-    try {
-      return await Promise.race([work, deadline]);
-    } finally {
-      clearTimeout(timer);
-      this.#slowestMs.set(kind, Math.max(slowest ?? 0, performance.now() - started));
-    }
-  }
 }
 
-/** Divides the shards and the sum vector among threads: contiguous ranges, as even as can be. */
-function divideWork(layout: ParameterLayout, shared: SharedLayout, numShards: number, numThreads: number): Share[] {
-  const ranges = divideRange({ from: 0, to: numShards }, numThreads);
-  const blocks = divideRange({ from: 0, to: Math.ceil(layout.sumLength / BLOCK_LENGTH) }, numThreads);
-  const end = (block: number): number => Math.min(block * BLOCK_LENGTH, layout.sumLength);
-  let used = 0;
-  return ranges.map((range, index): Share => {
-    const slice: Range = { from: end(blocks[index]!.from), to: end(blocks[index]!.to) };
-    const partials = coveringNodes(range, numShards).map((node) => ({ node, at: shared.partials[used++]! }));
-    return { index, numShares: numThreads, partials, slice };
-  });
+/** Divides a sum vector among threads, in whole blocks. */
+function divideVector(length: number, numThreads: number): Range[] {
+  const blocks = divideRange({ from: 0, to: Math.ceil(length / BLOCK_LENGTH) }, numThreads);
+  const end = (block: number): number => Math.min(block * BLOCK_LENGTH, length);
+  return blocks.map(({ from, to }) => ({ from: end(from), to: end(to) }));
 }
-
-const gaveUp = (failure: Error): LockstepError =>
-  new LockstepError(
-    'worker-failed',
-    `The local worker gave up after ${MAX_ATTEMPTS} attempts: ${failure.message}`,
-    'Try fewer --workers (each needs memory of its own), a smaller --batch-size, or another --engine.',
-    { cause: failure },
-  );
-
-const timedOut = (kind: Task['kind'], deadlineMs: number): LockstepError =>
-  new LockstepError(
-    'worker-timeout',
-    `A thread of the local worker did not finish its "${kind}" within ${(deadlineMs / 1000).toFixed(1)} s.`,
-    'Look whether the machine is out of memory or overloaded; try fewer --workers or another --engine.',
-  );

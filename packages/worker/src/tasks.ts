@@ -14,22 +14,37 @@ export interface Share {
   readonly index: number;
   /** Shares that work together, each on a thread of its own. */
   readonly numShares: number;
-  /** Partial sums that this share computes. */
+  /** Partial sums that this share computes; none when the step's gradients are there already. */
   readonly partials: readonly PartialSum[];
   /** Elements of the sum vector that this share reduces and updates. */
   readonly slice: Range;
 }
 
-/** One step of the run. */
-export interface StepPlan {
+/** Which micro-batches a step takes, and from which parameters it starts. */
+export interface StepPosition {
   readonly epoch: number;
   /** In the epoch, from 0. */
   readonly step: number;
   /** In the run, from 0; also the version of the parameters that it starts from. */
   readonly runStep: number;
+}
+
+/** One step of the run. */
+export interface StepPlan extends StepPosition {
   /** Samples of the step. */
   readonly count: number;
   readonly learningRate: number;
+}
+
+/** Parameters in shared memory: those before step `runStep`, as they were written from outside the `loads`th time. */
+export interface ParameterVersion {
+  readonly runStep: number;
+  readonly loads: number;
+}
+
+/** A partial sum that is to be formed from others. */
+export interface Combination extends PartialSum {
+  readonly sources: readonly PartialSum[];
 }
 
 export type Task =
@@ -42,11 +57,30 @@ export type Task =
       /** Of all shares, in ascending order of shard. */
       readonly partials: readonly PartialSum[];
       readonly steps: readonly StepPlan[];
+      readonly loads: number;
       /** Upper bound for the norm of the gradient. */
       readonly clipNorm: number | undefined;
     }
+  /** Leaves partial sums of one step's gradients in shared memory. */
+  | {
+      readonly kind: 'gradient';
+      readonly share: Pick<Share, 'index' | 'partials'>;
+      readonly step: StepPosition;
+      readonly loads: number;
+    }
+  /** Forms partial sums from others, over a slice of the vectors. */
+  | {
+      readonly kind: 'combine';
+      readonly share: Pick<Share, 'index' | 'slice'>;
+      readonly combinations: readonly Combination[];
+    }
   /** Evaluates test samples [from, to). */
-  | { readonly kind: 'evaluate'; readonly version: number; readonly from: number; readonly to: number };
+  | {
+      readonly kind: 'evaluate';
+      readonly version: ParameterVersion;
+      readonly from: number;
+      readonly to: number;
+    };
 
 export interface PreparedEngine {
   readonly kind: EngineKind;
@@ -57,5 +91,7 @@ export interface PreparedEngine {
 export interface TaskResults {
   readonly prepare: PreparedEngine;
   readonly steps: undefined;
+  readonly gradient: undefined;
+  readonly combine: undefined;
   readonly evaluate: Evaluation;
 }

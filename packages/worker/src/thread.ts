@@ -26,7 +26,7 @@ import { inject } from './faults.ts';
 import { Gatherer } from './gather.ts';
 import type { ThreadSetup } from './job.ts';
 import { SubtreeSummer } from './subtree.ts';
-import type { PartialSum, Share, StepPlan, Task, TaskResults } from './tasks.ts';
+import type { ParameterVersion, PartialSum, Share, StepPlan, StepPosition, Task, TaskResults } from './tasks.ts';
 
 class Thread {
   readonly #setup: ThreadSetup;
@@ -41,7 +41,8 @@ class Thread {
   #summer: SubtreeSummer | undefined;
   /** One per micro-batch of a group. */
   readonly #gatherers: Gatherer[] = [];
-  #version = -1;
+  /** Of the parameters that the engine holds. */
+  #version: ParameterVersion | undefined;
   /** Order of the samples, per shard, of the epoch in which it was last asked for. */
   readonly #orders = new Map<number, { epoch: number; order: Uint32Array }>();
   #reduction: { key: string; plan: Reduction } | undefined;
@@ -67,6 +68,10 @@ class Thread {
       }
       case 'steps':
         return this.#steps(task);
+      case 'gradient':
+        return this.#gradient(task.step, task.share, task.loads);
+      case 'combine':
+        return this.#combine(task);
       case 'evaluate':
         return this.#evaluate(task);
       default:
@@ -81,10 +86,10 @@ class Thread {
     return this.#engine;
   }
 
-  async #engineAt(version: number): Promise<Engine> {
+  async #engineAt(version: ParameterVersion): Promise<Engine> {
     const engine = await this.#getEngine();
-    if (this.#version !== version) {
-      const start = this.#setup.layout.state[version % 2]!.parameters / 4;
+    if (this.#version?.runStep !== version.runStep || this.#version.loads !== version.loads) {
+      const start = this.#setup.layout.state[version.runStep % 2]!.parameters / 4;
       engine.setParameters(this.#shared.subarray(start, start + this.#network.layout.numParameters));
       this.#version = version;
     }
@@ -95,7 +100,7 @@ class Thread {
    * Step after step: gradients of this share, then, when all shares have theirs, the sum and the update of a slice. Nothing
    * that a step reads is overwritten before all threads have finished it, so it can be done again after a failure.
    */
-  async #steps({ share, partials, steps, clipNorm }: Extract<Task, { kind: 'steps' }>): Promise<undefined> {
+  async #steps({ share, partials, steps, loads, clipNorm }: Extract<Task, { kind: 'steps' }>): Promise<undefined> {
     let arrivals = 0;
     const allArrived = (): boolean => {
       arrivals += share.numShares;
@@ -103,7 +108,7 @@ class Thread {
     };
     for (const [i, step] of steps.entries()) {
       if (this.#setup.faults.length > 0) await inject(this.#setup.faults, share.index, step.runStep);
-      await this.#gradient(step, share);
+      await this.#gradient(step, share, loads);
       if (!allArrived()) return;
       const tail = this.#setup.layout.tails[i]!;
       if (clipNorm === undefined) {
@@ -122,10 +127,14 @@ class Thread {
   }
 
   /** Leaves partial sums of one step's gradients in shared memory. */
-  async #gradient(step: StepPlan, { index, partials }: Share): Promise<void> {
+  async #gradient(
+    step: StepPosition,
+    { index, partials }: Pick<Share, 'index' | 'partials'>,
+    loads: number,
+  ): Promise<undefined> {
     const { runStep } = step;
     if (partials.length === 0) return;
-    const engine = await this.#engineAt(runStep);
+    const engine = await this.#engineAt({ runStep, loads });
     const { seed, numShards } = this.#setup.job;
     this.#summer ??= new SubtreeSummer(numShards, this.#network.layout.sumLength, engine.maxGroup);
     const { values } = this.#summer;
@@ -133,6 +142,7 @@ class Thread {
       await this.#summer.sum(
         node,
         ({ from, to }, sums) => {
+          if (this.#barrier.cancelled) throw new Error('cancelled');
           const batches = Array.from({ length: to - from }, (_, i) => ({
             samples: this.#microBatch(step, from + i, i, index),
             key: { seed, step: runStep, shard: from + i },
@@ -145,7 +155,7 @@ class Thread {
   }
 
   /** Gathers a shard's micro-batch into the thread's own buffer number `place`. */
-  #microBatch({ epoch, step }: StepPlan, shard: number, place: number, share: number): Samples {
+  #microBatch({ epoch, step }: StepPosition, shard: number, place: number, share: number): Samples {
     const { from, to } = this.#plan.microBatch(shard, step);
     this.#gatherers[place] ??= new Gatherer(this.#setup, this.#kernels, this.#sampleSize, this.#plan.maxMicroBatchSize);
     return this.#gatherers[place].gather(this.#order(epoch, shard).subarray(from, to), share);
@@ -157,6 +167,20 @@ class Thread {
     const order = this.#plan.epochOrder(this.#setup.job.seed, epoch, shard);
     this.#orders.set(shard, { epoch, order });
     return order;
+  }
+
+  /** Forms partial sums from others, over a slice of the vectors. */
+  #combine({ share, combinations }: Extract<Task, { kind: 'combine' }>): undefined {
+    const scratch = this.#setup.layout.scratch[share.index]!;
+    const { from, to } = share.slice;
+    for (const { node, at, sources } of combinations) {
+      const nodes = sources.map((source) => source.node);
+      const reduction = planReduction(nodes, node, this.#setup.job.numShards);
+      const offsets = sources.map((source) => source.at);
+      reduceBlocks(this.#kernels, reduction, offsets, scratch, from, to, (block, start, length) =>
+        this.#kernels.copy(at + start * 4, block, length),
+      );
+    }
   }
 
   /**

@@ -1,0 +1,59 @@
+/** What a worker must know to compute gradients, and the two hashes by which both sides make sure that they mean the same. */
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import { z } from 'zod';
+import { PROTOCOL_VERSION } from './version.ts';
+
+export const digest = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** The part of a job that determines its gradients, given the parameters. */
+const jobDescription = z.object({
+  protocol: z.literal(PROTOCOL_VERSION),
+  /** Keras topology. */
+  topology: z.unknown(),
+  labelSmoothing: z.number().min(0).lt(1),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1),
+  numSamples: z.int().min(1).max(1e9),
+  numShards: z.int().min(1).max(4096),
+  batchSize: z.int().min(1).max(1e9),
+  /** SHA-256 of each shard's partition: its pictures, then its labels. */
+  partitions: z.array(digest).max(4096),
+});
+
+export type JobDescription = z.infer<typeof jobDescription>;
+
+const hashText = (text: string): string => bytesToHex(sha256(utf8ToBytes(text)));
+
+/** A job as it travels: JSON text, so that its hash does not depend on how a peer writes JSON. */
+export interface JobText {
+  readonly text: string;
+  /** SHA-256 of the text in UTF-8, in hexadecimal. */
+  readonly hash: string;
+}
+
+export function describeJob(job: Omit<JobDescription, 'protocol'>): JobText {
+  const text = JSON.stringify({ protocol: PROTOCOL_VERSION, ...job });
+  return { text, hash: hashText(text) };
+}
+
+/** @throws Error with the reason when the text is not that of the hash, or not a job */
+export function parseJob({ text, hash }: JobText): JobDescription {
+  if (hashText(text) !== hash) throw new Error('the job does not match its hash');
+  const parsed = jobDescription.safeParse(JSON.parse(text));
+  if (!parsed.success) throw new Error(`the job is not valid: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+/** What is used of a parameter. */
+interface Placed {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly kind: string;
+}
+
+/** SHA-256 of the JSON text of [[name, shape, kind], …], in the order of the flat vector. */
+export const layoutHash = (parameters: readonly Placed[]): string =>
+  hashText(JSON.stringify(parameters.map(({ name, shape, kind }) => [name, shape, kind])));

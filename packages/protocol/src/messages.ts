@@ -1,0 +1,119 @@
+/**
+ * What a coordinator and a worker say to each other: one plain sentence per message. Vectors and pictures do not stand in
+ * a message but behind it, as the payload of its frame.
+ */
+import { z } from 'zod';
+import { digest } from './job.ts';
+
+const count = z.int().nonnegative();
+const shard = z.int().min(0).max(4095);
+const shards = z.array(shard).max(4096);
+/** Milliseconds of the sender's own clock; the receiver only sends them back. */
+const stamp = z.number();
+
+/** "I speak this version; this is who I am." The first message of a worker. */
+const hello = z.object({
+  type: z.literal('hello'),
+  protocol: count,
+  /** For people: host name, or what the user called it. */
+  name: z.string().max(64),
+  threads: z.int().min(1).max(4096),
+  /** What it is: `node`, or `browser`. */
+  runtime: z.enum(['node', 'browser']),
+});
+
+/** "I have understood the job, my engine works, and I hold the partitions of these shards." */
+const ready = z.object({
+  type: z.literal('ready'),
+  jobHash: digest,
+  layoutHash: digest,
+  engine: z.string().max(32),
+  device: z.string().max(128),
+  shards,
+});
+
+/** "I hold the partitions of these shards too." */
+const holds = z.object({ type: z.literal('holds'), shards });
+
+/** "Send me this partition from this byte on." */
+const fetch = z.object({ type: z.literal('fetch'), digest, offset: count });
+
+/** "Here are the partial sums of an assignment": the payload is one sum vector per node, in this order. */
+const result = z.object({
+  type: z.literal('result'),
+  assignment: count,
+  generation: count,
+  /** Step in the run. */
+  runStep: count,
+  /** Nodes of the reduction tree, ascending by shard; together exactly the shards of the assignment. */
+  nodes: z.array(z.int().min(1).max(8191)).max(64),
+  /** From the first gradient to the last addition. */
+  computeMs: z.number().nonnegative(),
+});
+
+/** "I could not do an assignment, for this reason." */
+const failed = z.object({ type: z.literal('failed'), assignment: count, reason: z.string().max(500) });
+
+/** "I am here": answers a ping. */
+const pong = z.object({ type: z.literal('pong'), sentAt: stamp });
+
+export const workerMessage = z.discriminatedUnion('type', [hello, ready, holds, fetch, result, failed, pong]);
+
+/** "You are a member; this is the job." Answers a hello. */
+const welcome = z.object({
+  type: z.literal('welcome'),
+  member: z.string().max(64),
+  /** JSON text of the job description. */
+  job: z.string().max(4e6),
+  jobHash: digest,
+  /** A ping comes this often; after so many missing ones the connection counts as dead, on both sides. */
+  heartbeatMs: z.number().positive(),
+  heartbeatMisses: z.int().positive(),
+});
+
+/** "You will soon be asked for these shards: fetch their partitions." */
+const hold = z.object({ type: z.literal('hold'), shards });
+
+/** "Here is a part of a partition": the payload is its bytes from the offset on. */
+const part = z.object({ type: z.literal('part'), digest, offset: count, total: count });
+
+/** "These are the parameters before this step": the payload is the flat vector. */
+const parameters = z.object({ type: z.literal('parameters'), runStep: count });
+
+/** "Compute the gradients of these shards at this step, from the parameters that I sent before." */
+const work = z.object({
+  type: z.literal('work'),
+  assignment: count,
+  /** Of the membership; comes back in the result. */
+  generation: count,
+  epoch: count,
+  /** In the epoch. */
+  step: count,
+  runStep: count,
+  from: shard,
+  to: z.int().min(1).max(4096),
+});
+
+/** "Others were faster: you need not finish this assignment." */
+const cancel = z.object({ type: z.literal('cancel'), assignment: count });
+
+/** "Are you there?" */
+const ping = z.object({ type: z.literal('ping'), sentAt: stamp });
+
+/** "I am about to close the connection, for this reason." The code is one of the close codes. */
+const bye = z.object({ type: z.literal('bye'), code: count, reason: z.string().max(1000) });
+
+export const coordinatorMessage = z.discriminatedUnion('type', [
+  welcome,
+  hold,
+  part,
+  parameters,
+  work,
+  cancel,
+  ping,
+  bye,
+]);
+
+export type WorkerMessage = z.infer<typeof workerMessage>;
+export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
+export type MessageOf<Message extends { type: string }, Type extends Message['type']> = Extract<Message, { type: Type }>;
