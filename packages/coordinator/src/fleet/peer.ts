@@ -1,0 +1,181 @@
+/** One worker's connection: decodes what it says, sees that it says it in order, and serves it its data. */
+import {
+  type CloseReason,
+  type CoordinatorMessage,
+  closeCodes,
+  decodeFromWorker,
+  encodeFrame,
+  FrameError,
+  type JobText,
+  type MessageOf,
+  PROTOCOL_VERSION,
+  type WorkerMessage,
+} from '@lockstep/protocol';
+import type { MemberInfo } from './membership.ts';
+import type { Partitions } from './partitions.ts';
+
+/** A connection as the network offers it. */
+export interface Link {
+  send(frame: Uint8Array): void;
+  /** Bytes that were sent and not taken yet. */
+  readonly bufferedBytes: number;
+  close(code: number, reason: string): void;
+}
+
+/** What a peer must agree to. */
+export interface Terms {
+  readonly job: JobText;
+  readonly layoutHash: string;
+  readonly numShards: number;
+  readonly partitions: Partitions;
+  readonly heartbeatMs: number;
+  readonly heartbeatMisses: number;
+  /** More unread bytes than this, and the peer counts as a slow reader. */
+  readonly maxBufferedBytes: number;
+}
+
+/** What a peer that keeps the order leads to. */
+export interface PeerEvents {
+  hello(info: MemberInfo): void;
+  ready(info: MemberInfo): void;
+  result(message: MessageOf<WorkerMessage, 'result'>, payload: Uint8Array): void;
+  failed(message: MessageOf<WorkerMessage, 'failed'>): void;
+  pong(sentAt: number): void;
+  holds(shards: readonly number[]): void;
+  /** Its connection is to be ended. */
+  violated(code: CloseReason, reason: string): void;
+}
+
+export class Peer {
+  readonly id: string;
+  /** The step whose parameters it was sent last. */
+  parametersOf: number | undefined;
+  bytesSent = 0;
+  bytesReceived = 0;
+  readonly #link: Link;
+  readonly #terms: Terms;
+  readonly #events: PeerEvents;
+  #state: 'connected' | 'joining' | 'ready' | 'closed' = 'connected';
+  #info: MemberInfo | undefined;
+
+  constructor(id: string, link: Link, terms: Terms, events: PeerEvents) {
+    this.id = id;
+    this.#link = link;
+    this.#terms = terms;
+    this.#events = events;
+  }
+
+  send(message: CoordinatorMessage, payload?: readonly Uint8Array[]): void {
+    this.sendFrame(encodeFrame(message, payload));
+  }
+
+  /** Sends a frame that may be shared among peers. */
+  sendFrame(frame: Uint8Array): void {
+    if (this.#state === 'closed') return;
+    this.#link.send(frame);
+    this.bytesSent += frame.length;
+    if (this.#link.bufferedBytes > this.#terms.maxBufferedBytes) {
+      const megabytes = (this.#link.bufferedBytes / 1e6).toFixed(1);
+      this.#events.violated('slowReader', `it left ${megabytes} MB unread`);
+    }
+  }
+
+  close(reason: CloseReason, sentence: string): void {
+    if (this.#state === 'closed') return;
+    const code = closeCodes[reason];
+    this.#link.send(encodeFrame({ type: 'bye', code, reason: sentence }));
+    this.#state = 'closed';
+    this.#link.close(code, reason);
+  }
+
+  /** The network ended the connection. */
+  closed(): void {
+    this.#state = 'closed';
+  }
+
+  /** Something came from the peer. Never throws. */
+  receive(bytes: Uint8Array): void {
+    if (this.#state === 'closed') return;
+    this.bytesReceived += bytes.length;
+    try {
+      const { message, payload } = decodeFromWorker(bytes);
+      if (payload.length > 0 && message.type !== 'result') throw new FrameError(`${message.type} has no payload`);
+      this.#take(message, payload);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.#events.violated('malformed', error.message);
+    }
+  }
+
+  #take(message: WorkerMessage, payload: Uint8Array): void {
+    if (message.type === 'hello') return this.#hello(message);
+    if (this.#state === 'connected') throw new FrameError(`${message.type} before hello`);
+    switch (message.type) {
+      case 'ready':
+        return this.#ready(message);
+      case 'fetch':
+        return this.#serve(message);
+      case 'pong':
+        return this.#events.pong(message.sentAt);
+      case 'holds':
+        return this.#events.holds(this.#shards(message.shards));
+      case 'result':
+      case 'failed':
+        if (this.#state !== 'ready') throw new FrameError(`${message.type} before ready`);
+        if (message.type === 'result') this.#events.result(message, payload);
+        else this.#events.failed(message);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #hello({ protocol, name, threads, runtime }: MessageOf<WorkerMessage, 'hello'>): void {
+    if (this.#state !== 'connected') throw new FrameError('hello again');
+    if (protocol !== PROTOCOL_VERSION) {
+      this.#events.violated(
+        'version',
+        `The worker speaks version ${protocol} of the protocol, this coordinator ${PROTOCOL_VERSION}: install the same version of Lockstep on both.`,
+      );
+      return;
+    }
+    this.#state = 'joining';
+    this.#info = { name: printable(name), threads, engine: '', device: '', runtime };
+    this.#events.hello(this.#info);
+    const { job, heartbeatMs, heartbeatMisses } = this.#terms;
+    this.send({ type: 'welcome', member: this.id, job: job.text, jobHash: job.hash, heartbeatMs, heartbeatMisses });
+  }
+
+  #ready({ jobHash, layoutHash, engine, device, shards }: MessageOf<WorkerMessage, 'ready'>): void {
+    if (this.#state !== 'joining') throw new FrameError('ready again');
+    if (jobHash !== this.#terms.job.hash) {
+      this.#events.violated('job', 'The worker prepared another job than this one: start it again.');
+      return;
+    }
+    if (layoutHash !== this.#terms.layoutHash) {
+      this.#events.violated(
+        'job',
+        'The worker lays the parameters out in another way than this coordinator: install the same version of Lockstep on both.',
+      );
+      return;
+    }
+    this.#state = 'ready';
+    this.#info = { ...this.#info!, engine: printable(engine), device: printable(device) };
+    this.#events.holds(this.#shards(shards));
+    this.#events.ready(this.#info);
+  }
+
+  #serve({ digest, offset }: MessageOf<WorkerMessage, 'fetch'>): void {
+    const part = this.#terms.partitions.read(digest, offset);
+    if (!part) throw new FrameError(`fetch of ${digest} from ${offset} on, which does not exist`);
+    this.send({ type: 'part', digest, offset, total: part.total }, part.pieces);
+  }
+
+  #shards(shards: readonly number[]): readonly number[] {
+    if (shards.some((shard) => shard >= this.#terms.numShards)) throw new FrameError('a shard that does not exist');
+    return shards;
+  }
+}
+
+/** What a peer says about itself ends up on terminals: without control characters. */
+const printable = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, '?');

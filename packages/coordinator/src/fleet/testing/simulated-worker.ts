@@ -1,0 +1,188 @@
+/** A worker that speaks the real protocol over a simulated network, and goes wrong in chosen ways. */
+import { coveringNodes, type RandomStream, type ShardPlan } from '@lockstep/core';
+import { decodeFromCoordinator, encodeFrame, type MessageOf, parseJob, PROTOCOL_VERSION } from '@lockstep/protocol';
+import type { CoordinatorMessage, WorkerMessage } from '@lockstep/protocol';
+import type { Connection, Fleet } from '../fleet.ts';
+import { bytesOf, nodeSum } from './toy-model.ts';
+import type { VirtualClock } from './virtual-time.ts';
+
+/** How a worker answers. */
+export type Manner =
+  | 'honest'
+  | 'twice'
+  | 'not finite'
+  | 'wrong length'
+  | 'wrong generation'
+  | 'other shards'
+  | 'unasked'
+  | 'fails'
+  | 'never';
+
+export interface Network {
+  readonly latencyMs: number;
+  /** Up to this much more, drawn for each message. */
+  readonly jitterMs: number;
+  /** Whether a message may overtake the one before it. */
+  readonly reorders: boolean;
+}
+
+export class SimulatedWorker {
+  manner: Manner = 'honest';
+  msPerShard: number;
+  network: Network;
+  layoutHash: string;
+  readonly #plan: ShardPlan;
+  readonly #clock: VirtualClock;
+  readonly #fleet: Fleet;
+  readonly #random: RandomStream;
+  #connection: Connection | undefined;
+  /** Counts connections, so that what an earlier one left on the way is not delivered. */
+  #epoch = 0;
+  #parameters: { readonly runStep: number; readonly values: Float32Array } | undefined;
+  #busyUntil = 0;
+  readonly #cancelled = new Set<number>();
+  /** Messages in both directions wait until then: the machine is stopped, or the network is parted. */
+  #stoppedUntil = 0;
+  readonly #arrivesAt = { up: 0, down: 0 };
+
+  constructor(
+    plan: ShardPlan,
+    clock: VirtualClock,
+    fleet: Fleet,
+    random: RandomStream,
+    settings: { readonly msPerShard: number; readonly network: Network; readonly layoutHash: string },
+  ) {
+    this.#plan = plan;
+    this.#clock = clock;
+    this.#fleet = fleet;
+    this.#random = random;
+    this.msPerShard = settings.msPerShard;
+    this.network = settings.network;
+    this.layoutHash = settings.layoutHash;
+  }
+
+  get isConnected(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  connect(): void {
+    if (this.#connection) return;
+    const epoch = ++this.#epoch;
+    this.#parameters = undefined;
+    this.#cancelled.clear();
+    this.#connection = this.#fleet.connect({
+      bufferedBytes: 0,
+      send: (frame) => this.#travel('down', epoch, () => this.#receive(frame)),
+      close: () => {
+        this.#connection = undefined;
+        this.#epoch++;
+        // Workers come back by themselves.
+        this.#clock.after(200 + this.#random.below(2000), () => this.connect());
+      },
+    });
+    this.#send({ type: 'hello', protocol: PROTOCOL_VERSION, name: 'simulated', threads: 1, runtime: 'node' });
+  }
+
+  /** Its process ends: the system closes the connection. */
+  kill(): void {
+    const connection = this.#connection;
+    if (!connection) return;
+    this.#connection = undefined;
+    this.#epoch++;
+    this.#clock.after(this.network.latencyMs, () => connection.closed('the connection was closed'));
+  }
+
+  /** Neither sends nor receives for a while. */
+  stop(ms: number): void {
+    this.#stoppedUntil = Math.max(this.#stoppedUntil, this.#clock.now() + ms);
+  }
+
+  /** Delivers something after the network's delay. */
+  #travel(direction: 'up' | 'down', epoch: number, deliver: () => void): void {
+    const { latencyMs, jitterMs, reorders } = this.network;
+    const leaves = Math.max(this.#clock.now(), this.#stoppedUntil);
+    const wanted = leaves + latencyMs + this.#random.below(jitterMs * 1000 + 1) / 1000;
+    const at = reorders ? wanted : Math.max(wanted, this.#arrivesAt[direction]);
+    this.#arrivesAt[direction] = Math.max(at, this.#arrivesAt[direction]);
+    const arrive = (): void => {
+      if (this.#epoch !== epoch) return;
+      // It was stopped while this was on its way.
+      const wait = this.#stoppedUntil - this.#clock.now();
+      if (wait > 0) this.#clock.after(wait, arrive);
+      else deliver();
+    };
+    this.#clock.after(at - this.#clock.now(), arrive);
+  }
+
+  #send(message: WorkerMessage, payload?: readonly Uint8Array[]): void {
+    const frame = encodeFrame(message, payload);
+    this.#travel('up', this.#epoch, () => this.#connection?.receive(frame));
+  }
+
+  #receive(frame: Uint8Array): void {
+    const { message, payload } = decodeFromCoordinator(frame);
+    switch (message.type) {
+      case 'welcome':
+        return this.#prepare(message);
+      case 'hold':
+        return this.#after(5 * message.shards.length, () => this.#send({ type: 'holds', shards: message.shards }));
+      case 'parameters':
+        this.#parameters = { runStep: message.runStep, values: new Float32Array(payload.slice().buffer) };
+        return;
+      case 'work':
+        return this.#work(message);
+      case 'cancel':
+        this.#cancelled.add(message.assignment);
+        return;
+      case 'ping':
+        return this.#send({ type: 'pong', sentAt: message.sentAt });
+      default:
+    }
+  }
+
+  #after(ms: number, action: () => void): void {
+    const epoch = this.#epoch;
+    this.#clock.after(ms, () => {
+      if (this.#epoch === epoch) action();
+    });
+  }
+
+  #prepare({ job, jobHash }: MessageOf<CoordinatorMessage, 'welcome'>): void {
+    parseJob({ text: job, hash: jobHash });
+    const { layoutHash } = this;
+    this.#after(20, () =>
+      this.#send({ type: 'ready', jobHash, layoutHash, engine: 'toy', device: 'cpu', shards: [] }),
+    );
+  }
+
+  #work(work: MessageOf<CoordinatorMessage, 'work'>): void {
+    const { assignment, from, to } = work;
+    const start = Math.max(this.#clock.now(), this.#busyUntil);
+    const computeMs = (to - from) * this.msPerShard;
+    this.#busyUntil = start + computeMs;
+    this.#after(this.#busyUntil - this.#clock.now(), () => {
+      if (this.#cancelled.has(assignment)) this.#send({ type: 'failed', assignment, reason: 'cancelled' });
+      else this.#answer(work, computeMs);
+    });
+  }
+
+  #answer(work: MessageOf<CoordinatorMessage, 'work'>, computeMs: number): void {
+    const { assignment, generation, runStep, from, to } = work;
+    if (this.manner === 'never') return;
+    if (this.manner === 'fails' || this.#parameters?.runStep !== runStep) {
+      return this.#send({ type: 'failed', assignment, reason: 'no such parameters' });
+    }
+    const { values } = this.#parameters;
+    const nodes = coveringNodes({ from, to }, this.#plan.numShards);
+    const sums = nodes.map((node) => nodeSum(this.#plan, values, work, node));
+    if (this.manner === 'not finite') sums[0]![1] = Number.NaN;
+    const result = { type: 'result', assignment, generation, runStep, nodes, computeMs } as const;
+    const payload = sums.map(bytesOf);
+    if (this.manner === 'wrong length') payload[0] = payload[0]!.subarray(4);
+    if (this.manner === 'wrong generation') return this.#send({ ...result, generation: generation + 1 }, payload);
+    if (this.manner === 'other shards') return this.#send({ ...result, nodes: nodes.map((node) => node ^ 1) }, payload);
+    if (this.manner === 'unasked') return this.#send({ ...result, assignment: assignment + 1 }, payload);
+    this.#send(result, payload);
+    if (this.manner === 'twice') this.#send(result, payload);
+  }
+}
