@@ -34,7 +34,7 @@ describe('lockstep train', () => {
     expect(stdout.trim().split('\n')).toHaveLength(events.length);
     for (const event of events) expect(runEvent.parse(event)).toEqual(event);
     expect(events.map(({ event }) => event)).toEqual([
-      ...['dataset', 'worker', 'model'],
+      ...['dataset', 'listening', 'worker', 'model'],
       ...['step', 'step', 'epoch', 'step', 'step', 'epoch', 'done'],
     ]);
     expect(events.at(-1)).toMatchObject({ samples: 2000, testAccuracy: events.at(-2).testAccuracy });

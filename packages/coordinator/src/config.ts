@@ -15,14 +15,38 @@ export const dataOptions = {
   dataDir: z.string().min(1).optional().describe('folder with the four Fashion-MNIST files (.gz or plain)'),
 };
 
-/** Settings about who computes. */
-export const computeOptions = {
-  workers: positive.max(256).optional().describe('local worker threads (default: one per core)'),
+/** Settings about what computes. */
+const engineOptions = {
   engine: z
     .enum(['auto', ...engineKinds])
     .default('auto')
     .describe('what computes gradients; auto takes the fastest that works'),
   device: z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('what the engine must run on'),
+};
+
+/** Settings about who computes, on this machine. */
+export const computeOptions = {
+  workers: positive.max(256).optional().describe('local worker threads (default: one per core)'),
+  ...engineOptions,
+};
+
+/** Settings about other machines that take part. */
+const remoteOptions = {
+  minWorkers: positive.max(4096).default(1).describe('workers without which no step begins; the local one counts'),
+  joinTimeout: z.number().positive().default(900).describe('seconds to wait for them before the run ends'),
+  host: z.string().min(1).default('127.0.0.1').describe('address to listen on; 0.0.0.0: reachable from other machines'),
+  port: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .optional()
+    .describe('port to listen on (default: 7070, or a free one; 0: a free one)'),
+  token: z
+    .string()
+    .optional()
+    .describe('secret that workers show (or LOCKSTEP_TOKEN; beyond loopback one is made when none is given)'),
+  tlsCert: z.string().min(1).optional().describe('certificate in PEM: workers then join by wss'),
+  tlsKey: z.string().min(1).optional().describe('its private key in PEM'),
 };
 
 export const trainOptions = z.strictObject({
@@ -48,7 +72,14 @@ export const trainOptions = z.strictObject({
     .max(2 ** 32 - 1)
     .default(0)
     .describe('seed of everything random'),
-  ...computeOptions,
+  workers: z
+    .int()
+    .min(0)
+    .max(256)
+    .optional()
+    .describe('local worker threads (default: one per core; 0: only remote workers compute gradients)'),
+  ...engineOptions,
+  ...remoteOptions,
   limitTrain: positive.optional().describe('train on the first N samples only'),
   limitTest: positive.optional().describe('evaluate on the first N samples only'),
   logEvery: z.int().nonnegative().default(0).describe('report every Nth step (0: none)'),
@@ -73,7 +104,15 @@ export type TrainOptions = z.input<typeof trainOptions>;
 export type TrainConfig = ReturnType<typeof resolveConfig>;
 
 /** What may differ between the two parts of a resumed run, since the result does not depend on it. */
-const RESUMABLE = ['workers', 'engine', 'device', 'dataDir', 'logEvery', 'checkpointEvery', 'keepCheckpoints'] as const;
+const RESUMABLE: readonly (keyof TrainOptions)[] = [
+  'workers',
+  ...(Object.keys(engineOptions) as (keyof typeof engineOptions)[]),
+  ...(Object.keys(remoteOptions) as (keyof typeof remoteOptions)[]),
+  'dataDir',
+  'logEvery',
+  'checkpointEvery',
+  'keepCheckpoints',
+];
 
 /**
  * The configuration of a resumed run: the saved one, with the given options where they do not matter to the result.
@@ -82,7 +121,7 @@ const RESUMABLE = ['workers', 'engine', 'device', 'dataDir', 'logEvery', 'checkp
  */
 export function resumeConfig(options: TrainOptions, saved: TrainConfig): TrainConfig {
   const { resume: _, ...given } = options;
-  const fixed = Object.keys(given).filter((key) => !(RESUMABLE as readonly string[]).includes(key));
+  const fixed = Object.keys(given).filter((key) => !RESUMABLE.includes(key as keyof TrainOptions));
   if (fixed.length > 0) {
     throw new LockstepError(
       'usage',
@@ -92,7 +131,8 @@ export function resumeConfig(options: TrainOptions, saved: TrainConfig): TrainCo
   }
   const checked = checkOptions(given);
   const chosen = Object.keys(given).map((key) => [key, checked[key as keyof typeof checked]]);
-  return { ...saved, ...Object.fromEntries(chosen) };
+  // Defaults first: a run of an earlier version did not save every option.
+  return { ...checked, ...saved, ...Object.fromEntries(chosen) };
 }
 
 /** Turns the first issues of a failed check into one sentence each. */
@@ -108,6 +148,10 @@ export function checkOptions(options: TrainOptions): z.output<typeof trainOption
   }
   return parsed.data;
 }
+
+/** A configuration but for how to reach the run, which is kept apart from it and not for everybody's eyes. */
+export const withoutAccess = ({ token: _, port: __, ...config }: TrainConfig): Omit<TrainConfig, 'token' | 'port'> =>
+  config;
 
 /** Fills in what the recipe decides. */
 export function resolveConfig(options: z.output<typeof trainOptions>, recipe: Recipe) {

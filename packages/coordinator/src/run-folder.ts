@@ -1,9 +1,9 @@
 /**
  * The folder in which a run is kept: `config.json` (all settings, resolved), `model.json` (topology), `metrics.jsonl`
- * (every event), `checkpoints/`, and in the end `weights.safetensors`.
+ * (every event), `checkpoints/`, `access.json` (port and token), and in the end `weights.safetensors`.
  */
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   decodeSafetensors,
@@ -15,6 +15,7 @@ import {
 } from '@lockstep/core';
 import type { TrainEvent } from '@lockstep/protocol';
 import writeFileAtomic from 'write-file-atomic';
+import { z } from 'zod';
 import type { TrainConfig } from './config.ts';
 
 /** Where runs are kept when nothing else is said. */
@@ -25,7 +26,12 @@ const files = {
   model: 'model.json',
   metrics: 'metrics.jsonl',
   weights: 'weights.safetensors',
+  access: 'access.json',
 } as const;
+
+/** How workers find and enter a run; kept so that they find it again after a restart. */
+const accessSchema = z.object({ port: z.int().min(1).max(65_535), token: z.string().optional() });
+export type Access = z.infer<typeof accessSchema>;
 
 /** SHA-256 of the flat parameter vector as little-endian float32, in hexadecimal. */
 export function weightsSha256(parameters: Float32Array): string {
@@ -77,10 +83,10 @@ export class RunFolder {
     }
   }
 
-  async #write(name: string, content: string | Uint8Array): Promise<void> {
+  async #write(name: string, content: string | Uint8Array, mode?: number): Promise<void> {
     const path = join(this.path, name);
     try {
-      await writeFileAtomic(path, content as string | Buffer);
+      await writeFileAtomic(path, content as string | Buffer, mode === undefined ? {} : { mode });
     } catch (error) {
       throw unwritable(path, error);
     }
@@ -88,6 +94,26 @@ export class RunFolder {
 
   async writeConfig(config: unknown): Promise<void> {
     await this.#write(files.config, `${JSON.stringify(config, undefined, 2)}\n`);
+  }
+
+  /** Readable for the owner alone: it may hold the token. */
+  async writeAccess(access: Access): Promise<void> {
+    await this.#write(files.access, `${JSON.stringify(access)}\n`, 0o600);
+  }
+
+  /** Nobody enters a finished run. */
+  async removeAccess(): Promise<void> {
+    await rm(join(this.path, files.access), { force: true });
+  }
+
+  /** Undefined when the run did not get so far, or the file is damaged: a new port and token do as well. */
+  async readAccess(): Promise<Access | undefined> {
+    const text = await readFile(join(this.path, files.access), 'utf8').catch(() => undefined);
+    try {
+      return text === undefined ? undefined : accessSchema.parse(JSON.parse(text));
+    } catch {
+      return undefined;
+    }
   }
 
   /** A tf.js layers model without weights. */

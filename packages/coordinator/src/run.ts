@@ -2,56 +2,56 @@
 import { createHash } from 'node:crypto';
 import { initializeParameters, LockstepError, learningRateAt, type Schedule, type ShardPlan } from '@lockstep/core';
 import type { ImageDataset } from '@lockstep/dataset';
-import { chooseEngine } from '@lockstep/engine';
+import { chooseEngine, type EngineChoice } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent, ModelEvent, StepEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
-import { defaultNumThreads, type Job, MAX_STEPS, type StepPlan, WorkerPool } from '@lockstep/worker';
+import { type Job, MAX_STEPS, type StepPlan, type WorkerPool } from '@lockstep/worker';
 import { CheckpointStore, type PartialEpoch, type Position } from './checkpoint.ts';
-import type { TrainConfig } from './config.ts';
+import { type TrainConfig, withoutAccess } from './config.ts';
 import { EpochSums, NOTHING } from './epoch-sums.ts';
+import { Inbox } from './inbox.ts';
 import type { LoadedModel } from './model.ts';
 import { RunFolder, weightsSha256 } from './run-folder.ts';
+import { Workplace } from './workplace.ts';
 
 const PROGRESS_INTERVAL_MS = 100;
 /** How long the worker may go on by itself: short against a person's patience, long against a message. */
 const MOMENT_MS = 80;
 
-export class Run {
+interface RunParts {
+  readonly config: TrainConfig;
+  readonly model: LoadedModel;
+  readonly plan: ShardPlan;
   readonly folder: RunFolder;
+  readonly workplace: Workplace;
+  readonly worker: Omit<WorkerEvent, 'state'>;
+  readonly checkpoints: CheckpointStore;
+  readonly inbox: Inbox<TrainEvent>;
+  readonly resumed: boolean;
+}
+
+export class Run {
+  readonly #parts: RunParts;
   readonly #config: TrainConfig;
-  readonly #model: LoadedModel;
   readonly #plan: ShardPlan;
   readonly #pool: WorkerPool;
   readonly #schedule: Schedule;
-  readonly #worker: Omit<WorkerEvent, 'state'>;
-  /** Events that happened while a step was under way. */
-  readonly #pending: TrainEvent[] = [];
-  readonly #checkpoints: CheckpointStore;
-  readonly #resumed: boolean;
+  /** Events that happen while something else is under way. */
+  readonly #inbox: Inbox<TrainEvent>;
   /** The checkpoint that is being written. */
   #saving: Promise<void> = Promise.resolve();
   /** Steps committed; also the version of the parameters. */
   #runStep = 0;
-  /** Steps to ask the worker for at once. */
+  /** Steps to ask the workers for at once. */
   #stepsPerMoment = 1;
+  #isFinished = false;
 
-  private constructor(
-    config: TrainConfig,
-    model: LoadedModel,
-    plan: ShardPlan,
-    folder: RunFolder,
-    worker: Omit<WorkerEvent, 'state'>,
-    checkpoints: CheckpointStore,
-    resumed: boolean,
-    createPool: (onRecovery: (reason: string) => void) => WorkerPool,
-  ) {
-    this.#checkpoints = checkpoints;
-    this.#resumed = resumed;
+  private constructor(parts: RunParts) {
+    const { config, plan, workplace, inbox } = parts;
+    this.#parts = parts;
     this.#config = config;
-    this.#model = model;
     this.#plan = plan;
-    this.folder = folder;
-    this.#worker = worker;
-    this.#pool = createPool((reason) => this.#pending.push({ ...this.#worker, state: 'recovered', reason }));
+    this.#pool = workplace.pool;
+    this.#inbox = inbox;
     this.#schedule = {
       name: config.schedule,
       learningRate: config.learningRate,
@@ -60,7 +60,7 @@ export class Run {
     };
   }
 
-  /** Chooses the engine, makes the run's folder, or opens that of the run to go on with, and starts the local worker. */
+  /** Chooses the engine, makes the run's folder, or opens that of the run to go on with, starts the local worker and listens. */
   static async start(
     config: TrainConfig,
     model: LoadedModel,
@@ -70,30 +70,10 @@ export class Run {
   ): Promise<Run> {
     const { network, topology } = model;
     const engine = await chooseEngine(config.engine, config.device, { network, labelSmoothing: config.labelSmoothing });
-    const numThreads = config.workers ?? defaultNumThreads();
     const folder =
       resumed === undefined ? await RunFolder.create(config.runDir, model.name, new Date()) : RunFolder.open(resumed);
-    if (resumed === undefined) {
-      const { train: _, test: __, classNames: ___, ...provenance } = dataset;
-      await folder.writeConfig({
-        startedAt: new Date().toISOString(),
-        node: process.version,
-        platform: `${process.platform}-${process.arch}`,
-        engine,
-        config,
-        dataset: { ...provenance, trainSamples: dataset.train.count, testSamples: dataset.test.count },
-      });
-      await folder.writeModel(network.modelTopology);
-    }
-    const worker = {
-      event: 'worker',
-      id: 'local',
-      engine: engine.kind,
-      device: engine.device,
-      threads: numThreads,
-      reason: engine.reason,
-    } as const;
-    const job = {
+    if (resumed === undefined) await describeRun(folder, config, model, dataset, engine);
+    const job: Job = {
       topology,
       engine: engine.kind,
       labelSmoothing: config.labelSmoothing,
@@ -103,21 +83,48 @@ export class Run {
       numShards: config.shards,
       batchSize: config.batchSize,
     };
-    const { train: trainSplit, test } = dataset;
     const identity = jobIdentity(job, config, dataset);
     const checkpoints = new CheckpointStore(folder.path, network.layout, identity, config.keepCheckpoints);
-    return new Run(config, model, plan, folder, worker, checkpoints, resumed !== undefined, (onRecovery) => {
-      return new WorkerPool({ job, network, train: trainSplit, test, numThreads, onRecovery });
+    const inbox = new Inbox<TrainEvent>();
+    const report = (event: TrainEvent): void => inbox.push(event);
+    const workplace = await Workplace.open({ config, model, dataset, plan, job, engine, folder, report });
+    const worker = {
+      event: 'worker',
+      id: 'local',
+      engine: engine.kind,
+      device: engine.device,
+      threads: workplace.pool.numThreads,
+      reason: engine.reason,
+    } as const;
+    return new Run({
+      config,
+      model,
+      plan,
+      folder,
+      workplace,
+      worker,
+      checkpoints,
+      inbox,
+      resumed: resumed !== undefined,
     });
+  }
+
+  get folder(): RunFolder {
+    return this.#parts.folder;
+  }
+
+  /** What to type on another machine, with a token that was made here. */
+  get invitation(): string {
+    return this.#parts.workplace.invitation;
   }
 
   async *events(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent, void, void> {
     const started = performance.now();
-    const { layout } = this.#model.network;
+    const { checkpoints, model, resumed, workplace, worker } = this.#parts;
+    yield workplace.listening;
     let start: Position = { epoch: 0, step: 0, runStep: 0 };
     let partialEpoch = NOTHING;
-    const checkpoint = this.#resumed ? await this.#checkpoints.loadLatest((reason) => this.#warn(reason)) : undefined;
-    yield* this.#pending.splice(0);
+    const checkpoint = resumed ? await checkpoints.loadLatest((reason) => this.#warn(reason)) : undefined;
     if (checkpoint) {
       start = checkpoint.position;
       partialEpoch = checkpoint.partialEpoch;
@@ -127,12 +134,14 @@ export class Run {
         values.set(checkpoint.optimizer[i]!);
       });
     } else {
-      initializeParameters(layout, this.#config.seed, this.#pool.parameters(0));
+      initializeParameters(model.network.layout, this.#config.seed, this.#pool.parameters(0));
     }
-    await this.#pool.prepare();
-    yield { ...this.#worker, state: 'ready' };
+    if (this.#config.workers !== 0) {
+      yield* this.#inbox.during(this.#pool.prepare());
+      yield { ...worker, state: 'ready' };
+    }
     yield this.#describe();
-    if (this.#resumed) {
+    if (resumed) {
       const { epoch, step, runStep } = start;
       yield { event: 'resumed', runDir: this.folder.path, epoch: epoch + 1, step, runStep };
     }
@@ -147,10 +156,12 @@ export class Run {
       await this.#save({ epoch: epoch + 1, step: 0, runStep: this.#runStep }, NOTHING);
     }
     await this.#saving;
-    yield* this.#pending.splice(0);
+    yield* this.#inbox.drain();
     // The run was ended between its last epoch and its end: only the evaluation is repeated.
     last ??= await this.#evaluate(this.#config.epochs - 1, new EpochSums(NOTHING));
-    yield await this.#finish(last, performance.now() - started);
+    const done = await this.#finish(last, performance.now() - started);
+    this.#isFinished = true;
+    yield done;
   }
 
   async *#epoch(
@@ -163,13 +174,13 @@ export class Run {
     let shownAt = 0;
     for (let step = first; step < this.#plan.stepsPerEpoch; ) {
       if (signal?.aborted) await this.#interrupt(epoch, step, sums);
-      const steps = await this.#steps(epoch, step, sums);
+      const steps = yield* this.#inbox.during(this.#steps(epoch, step, sums, signal));
       step += steps.length;
       const { checkpointEvery } = this.#config;
       if (checkpointEvery > 0 && this.#runStep % checkpointEvery === 0) {
         await this.#save({ epoch, step, runStep: this.#runStep }, sums);
       }
-      yield* this.#pending.splice(0);
+      yield* this.#inbox.drain();
       if (this.#config.logEvery > 0) yield* steps.filter(({ runStep }) => runStep % this.#config.logEvery === 0);
       const now = performance.now();
       if (now - shownAt >= PROGRESS_INTERVAL_MS) {
@@ -178,7 +189,7 @@ export class Run {
       }
     }
     yield this.#progress(epoch, this.#plan.stepsPerEpoch, sums, 'evaluate');
-    yield await this.#evaluate(epoch, sums);
+    yield yield* this.#inbox.during(this.#evaluate(epoch, sums));
   }
 
   async #evaluate(epoch: number, sums: EpochSums): Promise<EpochEvent> {
@@ -207,7 +218,7 @@ export class Run {
       parameters: this.#pool.parameters(position.runStep).slice(),
       optimizer: this.#pool.optimizerState(position.runStep).map((values) => values.slice()),
     };
-    this.#saving = this.#checkpoints
+    this.#saving = this.#parts.checkpoints
       .save(checkpoint)
       .catch((error: Error) =>
         this.#warn(`The checkpoint at step ${position.runStep} could not be saved: ${error.message}`),
@@ -216,14 +227,19 @@ export class Run {
 
   #warn(message: string): void {
     const nextStep = 'Training goes on. Look at the free space and the permissions of the run folder.';
-    this.#pending.push({ event: 'error', fatal: false, code: 'checkpoint-failed', message, nextStep });
+    this.#inbox.push({ event: 'error', fatal: false, code: 'checkpoint-failed', message, nextStep });
   }
 
   /**
    * Some steps from `first` on: for each the gradients of all shards, their sum along the tree, and the optimizer's update.
-   * As many as the worker does in a moment, so that short steps do not wait for messages.
+   * As many as the workers do in a moment, so that short steps do not wait for messages; fewer when the run is stopped.
    */
-  async #steps(epoch: number, first: number, epochSums: EpochSums): Promise<StepEvent[]> {
+  async #steps(
+    epoch: number,
+    first: number,
+    epochSums: EpochSums,
+    signal: AbortSignal | undefined,
+  ): Promise<StepEvent[]> {
     const started = performance.now();
     const { checkpointEvery } = this.#config;
     const untilCheckpoint = checkpointEvery > 0 ? checkpointEvery - (this.#runStep % checkpointEvery) : MAX_STEPS;
@@ -233,9 +249,9 @@ export class Run {
       const learningRate = learningRateAt(this.#schedule, runStep);
       return { epoch, step: first + i, runStep, count: this.#plan.stepSize(first + i), learningRate };
     });
-    const allSums = await this.#pool.step(plans, this.#config.clipNorm);
-    this.#runStep += numSteps;
-    const msPerStep = (performance.now() - started) / numSteps;
+    const allSums = await this.#parts.workplace.fleet.steps(plans, this.#config.clipNorm, signal);
+    this.#runStep += allSums.length;
+    const msPerStep = (performance.now() - started) / Math.max(1, allSums.length);
     this.#stepsPerMoment = Math.max(1, Math.min(MAX_STEPS, Math.floor(MOMENT_MS / msPerStep)));
     return allSums.map((sums, i): StepEvent => {
       const { step, runStep, learningRate } = plans[i]!;
@@ -282,8 +298,8 @@ export class Run {
     const { optimizer, ...config } = this.#config;
     return {
       event: 'model',
-      name: this.#model.name,
-      numParameters: this.#model.network.layout.numParameters,
+      name: this.#parts.model.name,
+      numParameters: this.#parts.model.network.layout.numParameters,
       epochs: config.epochs,
       batchSize: config.batchSize,
       shards: config.shards,
@@ -299,11 +315,12 @@ export class Run {
   async #finish(last: EpochEvent, ms: number): Promise<DoneEvent> {
     const parameters = this.#pool.parameters(this.#runStep).slice();
     const sha256 = weightsSha256(parameters);
-    await this.folder.writeWeights(this.#model.network.layout, parameters, {
-      model: this.#model.name,
+    await this.folder.writeWeights(this.#parts.model.network.layout, parameters, {
+      model: this.#parts.model.name,
       weightsSha256: sha256,
       testAccuracy: String(last.testAccuracy),
     });
+    await this.folder.removeAccess();
     return {
       event: 'done',
       testLoss: last.testLoss,
@@ -326,9 +343,30 @@ export class Run {
     );
   }
 
+  /** Ends the threads and the connections. */
   async close(): Promise<void> {
-    await this.#pool.close();
+    await this.#parts.workplace.close(this.#isFinished);
   }
+}
+
+/** Writes down what is trained, on which data and by what. */
+async function describeRun(
+  folder: RunFolder,
+  config: TrainConfig,
+  model: LoadedModel,
+  dataset: ImageDataset,
+  engine: EngineChoice,
+): Promise<void> {
+  const { train: _, test: __, classNames: ___, ...provenance } = dataset;
+  await folder.writeConfig({
+    startedAt: new Date().toISOString(),
+    node: process.version,
+    platform: `${process.platform}-${process.arch}`,
+    engine,
+    config: withoutAccess(config),
+    dataset: { ...provenance, trainSamples: dataset.train.count, testSamples: dataset.test.count },
+  });
+  await folder.writeModel(model.network.modelTopology);
 }
 
 /** A digest of all that determines the result of a run. */

@@ -6,6 +6,8 @@ import type { DatasetEvent } from '@lockstep/protocol';
 export interface RunContext {
   /** Stops the run at the next step; what is computed so far is saved. */
   readonly signal?: AbortSignal;
+  /** Called with the command that joins the run from elsewhere. It may hold a token: to be shown, not to be kept. */
+  readonly onInvitation?: (command: string) => void;
   /** Called while the dataset is being downloaded. */
   readonly onDownload?: (progress: DownloadProgress) => void;
   /** Environment variables; `process.env` when absent. */

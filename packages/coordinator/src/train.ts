@@ -28,6 +28,7 @@ export async function* train(
 
   const run = await Run.start(config, model, dataset, plan, resumed);
   try {
+    context.onInvitation?.(run.invitation);
     await run.folder.appendEvent(described);
     for await (const event of run.events(context.signal)) {
       if (event.event !== 'progress') await run.folder.appendEvent(event);

@@ -36,11 +36,41 @@ const modelEvent = z.object({
   runDir: z.string(),
 });
 
+/** Other machines can join now. */
+const listeningEvent = z.object({
+  event: z.literal('listening'),
+  /** What workers dial. */
+  url: z.string(),
+  host: z.string(),
+  port: count,
+  /** Whether they have to show a token; it is never part of an event. */
+  token: z.boolean(),
+  /** SHA-256 fingerprint of the TLS certificate. */
+  fingerprint: z.string().optional(),
+});
+
+/** No step begins until more workers are ready. */
+const waitingEvent = z.object({ event: z.literal('waiting'), ready: count, needed: count });
+
+/** Shards of a step were given to another worker than planned. */
+const reassignedEvent = z.object({
+  event: z.literal('reassigned'),
+  runStep: count,
+  worker: z.string(),
+  /** Shards [from, to). */
+  from: count,
+  to: count,
+  /** Why: the one before left, failed, was refused, gave no answer at all, or is only slow (speculated). */
+  cause: z.enum(['planned', 'lost', 'failed', 'refused', 'late', 'speculated']),
+});
+
 /** A member of the run changed its state. */
 const workerEvent = z.object({
   event: z.literal('worker'),
   id: z.string(),
-  state: z.enum(['ready', 'recovered', 'left']),
+  /** What it calls itself; the local one has no name. */
+  name: z.string().optional(),
+  state: z.enum(['joining', 'ready', 'recovered', 'quarantined', 'left']),
   engine: z.string(),
   device: z.string(),
   threads: count,
@@ -124,6 +154,9 @@ const errorEvent = z.object({
 
 export const runEvent = z.discriminatedUnion('event', [
   datasetEvent,
+  listeningEvent,
+  waitingEvent,
+  reassignedEvent,
   modelEvent,
   workerEvent,
   progressEvent,
@@ -135,6 +168,7 @@ export const runEvent = z.discriminatedUnion('event', [
 ]);
 
 export type DatasetEvent = z.infer<typeof datasetEvent>;
+export type ListeningEvent = z.infer<typeof listeningEvent>;
 export type ModelEvent = z.infer<typeof modelEvent>;
 export type WorkerEvent = z.infer<typeof workerEvent>;
 export type ProgressEvent = z.infer<typeof progressEvent>;

@@ -4,8 +4,8 @@
  */
 import { Packr } from 'msgpackr';
 import { z } from 'zod';
-import { checkMsgpack } from './msgpack.ts';
 import { type CoordinatorMessage, coordinatorMessage, type WorkerMessage, workerMessage } from './messages.ts';
+import { checkMsgpack } from './msgpack.ts';
 
 const LENGTH_BYTES = 4;
 const ALIGNMENT_BYTES = 8;
@@ -14,11 +14,19 @@ export const MAX_WORKER_HEADER_BYTES = 32 * 1024;
 /** Longest header that a coordinator may send: a job with a large topology. */
 const MAX_COORDINATOR_HEADER_BYTES = 6 * 2 ** 20;
 
-const packr = new Packr({ useRecords: false, variableMapSize: true });
+/** Longest reason of a {@link FrameError}: a message can be wrong in thousands of places. */
+const MAX_REASON_LENGTH = 400;
+
+// Other languages may write any integer with 64 bits.
+const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: 'number' });
 
 /** A frame that no honest peer sends. */
 export class FrameError extends Error {
   override readonly name = 'FrameError';
+
+  constructor(reason: string) {
+    super(reason.length <= MAX_REASON_LENGTH ? reason : `${reason.slice(0, MAX_REASON_LENGTH - 2)} …`);
+  }
 }
 
 export interface Frame<Message> {

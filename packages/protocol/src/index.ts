@@ -5,6 +5,7 @@ export {
   type DoneEvent,
   type EpochEvent,
   type ErrorEvent,
+  type ListeningEvent,
   type ModelEvent,
   type ProgressEvent,
   runEvent,
@@ -14,5 +15,6 @@ export {
 } from './events.ts';
 export { decodeFromCoordinator, decodeFromWorker, encodeFrame, type Frame, FrameError } from './frame.ts';
 export { describeJob, type JobDescription, type JobText, layoutHash, parseJob } from './job.ts';
+export { type JoinEvent, joinEvent } from './join-events.ts';
 export type { CoordinatorMessage, MessageOf, WorkerMessage } from './messages.ts';
 export { PROTOCOL_VERSION, SUBPROTOCOL, TOKEN_SUBPROTOCOL } from './version.ts';

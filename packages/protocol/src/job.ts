@@ -7,7 +7,7 @@ import { PROTOCOL_VERSION } from './version.ts';
 export const digest = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** The part of a job that determines its gradients, given the parameters. */
-const jobDescription = z.object({
+const description = z.object({
   protocol: z.literal(PROTOCOL_VERSION),
   /** Keras topology. */
   topology: z.unknown(),
@@ -23,7 +23,16 @@ const jobDescription = z.object({
   partitions: z.array(digest).max(4096),
 });
 
-export type JobDescription = z.infer<typeof jobDescription>;
+export type JobDescription = z.infer<typeof description>;
+
+/** What must hold between the fields before anybody plans with them. */
+const jobDescription = description
+  .refine(({ numShards }) => (numShards & (numShards - 1)) === 0, { error: 'not a power of two', path: ['numShards'] })
+  .refine(({ batchSize, numShards }) => batchSize >= numShards, { error: 'less than numShards', path: ['batchSize'] })
+  .refine(({ partitions, numShards }) => partitions.length === numShards, {
+    error: 'not one for each shard',
+    path: ['partitions'],
+  });
 
 const hashText = (text: string): string => bytesToHex(sha256(utf8ToBytes(text)));
 
@@ -42,9 +51,17 @@ export function describeJob(job: Omit<JobDescription, 'protocol'>): JobText {
 /** @throws Error with the reason when the text is not that of the hash, or not a job */
 export function parseJob({ text, hash }: JobText): JobDescription {
   if (hashText(text) !== hash) throw new Error('the job does not match its hash');
-  const parsed = jobDescription.safeParse(JSON.parse(text));
+  const parsed = jobDescription.safeParse(parseJson(text));
   if (!parsed.success) throw new Error(`the job is not valid: ${z.prettifyError(parsed.error)}`);
   return parsed.data;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`the job is not JSON: ${(error as Error).message}`);
+  }
 }
 
 /** What is used of a parameter. */

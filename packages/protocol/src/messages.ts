@@ -116,4 +116,7 @@ export const coordinatorMessage = z.discriminatedUnion('type', [
 
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
-export type MessageOf<Message extends { type: string }, Type extends Message['type']> = Extract<Message, { type: Type }>;
+export type MessageOf<Message extends { type: string }, Type extends Message['type']> = Extract<
+  Message,
+  { type: Type }
+>;

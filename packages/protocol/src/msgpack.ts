@@ -30,42 +30,57 @@ export function checkMsgpack(bytes: Uint8Array): void {
     if (depth > MAX_DEPTH) throw new Error(`it is nested deeper than ${MAX_DEPTH}`);
     const type = readLength(1);
     if (type <= 0x7f || type >= 0xe0) return; // small integers
-    if (type <= 0x8f) return visitAll(2 * (type & 0x0f), depth);
-    if (type <= 0x9f) return visitAll(type & 0x0f, depth);
-    if (type <= 0xbf) return skip(type & 0x1f);
+    if (type <= 0x8f) visitAll(2 * (type & 0x0f), depth);
+    else if (type <= 0x9f) visitAll(type & 0x0f, depth);
+    else if (type <= 0xbf) skip(type & 0x1f);
+    else visitLong(type, depth);
+  };
+  /** A value whose type takes the whole first byte. */
+  const visitLong = (type: number, depth: number): void => {
     switch (type) {
       case 0xc0: // nil
       case 0xc2: // false
       case 0xc3: // true
-        return;
+        break;
       case 0xcc: // integers of 1, 2, 4 and 8 bytes, unsigned and signed
       case 0xd0:
-        return skip(1);
+        skip(1);
+        break;
       case 0xcd:
       case 0xd1:
-        return skip(2);
+        skip(2);
+        break;
       case 0xca: // float32
       case 0xce:
       case 0xd2:
-        return skip(4);
+        skip(4);
+        break;
       case 0xcb: // float64
       case 0xcf:
       case 0xd3:
-        return skip(8);
+        skip(8);
+        break;
       case 0xd9: // strings
-        return skip(readLength(1));
+        skip(readLength(1));
+        break;
       case 0xda:
-        return skip(readLength(2));
+        skip(readLength(2));
+        break;
       case 0xdb:
-        return skip(readLength(4));
+        skip(readLength(4));
+        break;
       case 0xdc: // arrays
-        return visitAll(readLength(2), depth);
+        visitAll(readLength(2), depth);
+        break;
       case 0xdd:
-        return visitAll(readLength(4), depth);
+        visitAll(readLength(4), depth);
+        break;
       case 0xde: // maps
-        return visitAll(2 * readLength(2), depth);
+        visitAll(2 * readLength(2), depth);
+        break;
       case 0xdf:
-        return visitAll(2 * readLength(4), depth);
+        visitAll(2 * readLength(4), depth);
+        break;
       default:
         throw new Error(`type 0x${type.toString(16)} has no place in a message`);
     }

@@ -72,6 +72,20 @@ export type FleetReport =
       readonly cause: Cause;
     };
 
+/** One member, for people and dashboards. Bytes are those of the messages, as the coordinator sees them. */
+export interface MemberStatus extends MemberInfo {
+  readonly id: string;
+  readonly kind: 'local' | 'remote';
+  readonly state: 'connected' | 'joining' | 'ready' | 'quarantined';
+  readonly reason: string | undefined;
+  readonly shards: Range | undefined;
+  readonly msPerShard: number | undefined;
+  readonly overheadMs: number | undefined;
+  readonly roundTripMs: number | undefined;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
 /** An assignment that was not answered yet, of this step or an earlier one. */
 interface Owed {
   readonly member: string;
@@ -150,8 +164,30 @@ export class Fleet {
     return this.#options.clock.now();
   }
 
-  get members() {
-    return this.#membership.all;
+  /** Whether a step could begin. */
+  get isReady(): boolean {
+    return this.#membership.numReady >= this.#options.minWorkers;
+  }
+
+  /** Everybody who takes part, for people. */
+  get members(): MemberStatus[] {
+    const ranges = this.#planner.current;
+    return this.#membership.all.map(({ id, kind, info, state, speed, roundTripMs }) => {
+      const peer = this.#peers.get(id);
+      return {
+        id,
+        kind,
+        ...info,
+        state: state.name,
+        reason: state.name === 'quarantined' ? state.reason : undefined,
+        shards: ranges.get(id),
+        msPerShard: speed?.msPerShard,
+        overheadMs: speed?.overheadMs,
+        roundTripMs,
+        bytesSent: peer?.bytesSent ?? 0,
+        bytesReceived: peer?.bytesReceived ?? 0,
+      };
+    });
   }
 
   /** Takes a worker's connection. */
@@ -345,7 +381,8 @@ export class Fleet {
           this.#do(this.#membership.strike(this.#now, action.member, action.reason));
           break;
         case 'commit':
-          return current.end(true);
+          current.end(true);
+          return;
         default:
           action satisfies never;
       }
@@ -426,7 +463,10 @@ export class Fleet {
     this.#answeredAt.set(LOCAL, this.#now);
     const isCurrent = step === this.#current;
     // The pool has tried several times, and a fault of this machine would not stop with this step.
-    if (outcome.kind === 'failed') return step.fail(outcome.error);
+    if (outcome.kind === 'failed') {
+      step.fail(outcome.error);
+      return;
+    }
     if (outcome.kind === 'cancelled') {
       this.#settle(assignment, undefined);
       if (isCurrent) this.#perform(step.machine.withdraw(this.#now, assignment));
@@ -435,10 +475,14 @@ export class Fleet {
     const { partials } = outcome;
     this.#settle(assignment, { roundTripMs, computeMs: roundTripMs });
     const { pool } = this.#options;
-    if (!isCurrent) return pool.release(partials);
+    if (!isCurrent) {
+      pool.release(partials);
+      return;
+    }
     if (!partials.every((partial) => pool.isFinite(partial))) {
       pool.release(partials);
-      return step.fail(diverged(step.plan));
+      step.fail(diverged(step.plan));
+      return;
     }
     const values = new Map(partials.map((partial) => [partial.node, partial]));
     this.#perform(step.machine.answer(this.#now, assignment, values));
@@ -479,11 +523,17 @@ export class Fleet {
     const { pool, sumLength, plan } = this.#options;
     const { assignment, nodes, computeMs } = message;
     const owed = this.#owed.get(assignment);
-    if (owed?.member !== id) return this.#refuse(id, undefined, 'not assigned');
+    if (owed?.member !== id) {
+      this.#refuse(id, undefined, 'not assigned');
+      return;
+    }
     const roundTripMs = this.#now - Math.max(owed.sentAt, this.#answeredAt.get(id) ?? 0);
     this.#answeredAt.set(id, this.#now);
     const refusal = refusalOf(owed, message, payload, sumLength, plan.numShards);
-    if (refusal !== undefined) return this.#refuse(id, assignment, refusal);
+    if (refusal !== undefined) {
+      this.#refuse(id, assignment, refusal);
+      return;
+    }
 
     const { machine } = owed.step;
     const isOpen = owed.step === this.#current && machine.isOpen(assignment);
@@ -495,7 +545,8 @@ export class Fleet {
     }
     if (![...values.values()].every((value) => pool.isFinite(value))) {
       pool.release([...values.values()]);
-      return this.#refuse(id, assignment, 'not finite');
+      this.#refuse(id, assignment, 'not finite');
+      return;
     }
     this.#settle(assignment, { roundTripMs, computeMs });
     if (isOpen) this.#perform(machine.answer(this.#now, assignment, values));
@@ -515,7 +566,10 @@ export class Fleet {
 
   #failed(id: string, { assignment, reason }: MessageOf<WorkerMessage, 'failed'>): void {
     const owed = this.#owed.get(assignment);
-    if (owed?.member !== id) return this.#refuse(id, undefined, 'not assigned');
+    if (owed?.member !== id) {
+      this.#refuse(id, undefined, 'not assigned');
+      return;
+    }
     this.#settle(assignment, undefined);
     const { step, cancelled } = owed;
     if (step !== this.#current) {

@@ -108,17 +108,24 @@ export class Peer {
   }
 
   #take(message: WorkerMessage, payload: Uint8Array): void {
-    if (message.type === 'hello') return this.#hello(message);
+    if (message.type === 'hello') {
+      this.#hello(message);
+      return;
+    }
     if (this.#state === 'connected') throw new FrameError(`${message.type} before hello`);
     switch (message.type) {
       case 'ready':
-        return this.#ready(message);
+        this.#ready(message);
+        return;
       case 'fetch':
-        return this.#serve(message);
+        this.#serve(message);
+        return;
       case 'pong':
-        return this.#events.pong(message.sentAt);
+        this.#events.pong(message.sentAt);
+        return;
       case 'holds':
-        return this.#events.holds(this.#shards(message.shards));
+        this.#events.holds(this.#shards(message.shards));
+        return;
       case 'result':
       case 'failed':
         if (this.#state !== 'ready') throw new FrameError(`${message.type} before ready`);

@@ -28,6 +28,11 @@ export class RangePlanner {
     this.#announce = announce;
   }
 
+  /** The ranges of the latest step. */
+  get current(): Ranges {
+    return this.#ranges;
+  }
+
   /** The ranges of the next step. @param members that are available, at least one */
   next(members: readonly Member[]): Ranges {
     const roster = members.map(({ id }) => id).join(' ');

@@ -40,7 +40,8 @@ export function measured(speed: Speed | undefined, { numShards, roundTripMs, com
 /** Members without a measurement count as the average of the others. */
 export function assumedSpeeds(members: readonly Candidate[]): Speed[] {
   const known = members.flatMap(({ speed }) => speed ?? []);
-  const mean = (of: (speed: Speed) => number): number => known.reduce((sum, speed) => sum + of(speed), 0) / known.length;
+  const mean = (of: (speed: Speed) => number): number =>
+    known.reduce((sum, speed) => sum + of(speed), 0) / known.length;
   const assumed =
     known.length === 0
       ? { overheadMs: 0, msPerShard: 1 }

@@ -170,7 +170,12 @@ export class StepMachine<Value> {
     this.#close(open);
     const strike = { kind: 'strike', member: open.member, reason } as const;
     if (cause !== 'not finite') return [strike, ...this.#proceed(now, cause)];
-    const checked = this.#share(now, this.#uncovered(open.range), [{ id: this.#options.arbiter, speed: undefined }], 'refused');
+    const checked = this.#share(
+      now,
+      this.#uncovered(open.range),
+      [{ id: this.#options.arbiter, speed: undefined }],
+      'refused',
+    );
     return [strike, ...checked, ...this.#proceed(now, 'refused')];
   }
 
@@ -266,7 +271,9 @@ export class StepMachine<Value> {
 
   /** Members that may be given more: those without a late assignment. */
   #able(): Candidate[] {
-    const stuck = new Set([...this.#open.values()].filter(({ state }) => state !== 'fresh').map(({ member }) => member));
+    const stuck = new Set(
+      [...this.#open.values()].filter(({ state }) => state !== 'fresh').map(({ member }) => member),
+    );
     return [...this.#members.values()].filter(({ id }) => !stuck.has(id));
   }
 

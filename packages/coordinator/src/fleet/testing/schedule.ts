@@ -58,7 +58,11 @@ function open(plan: ShardPlan, clock: VirtualClock, local: boolean, minWorkers: 
   const pool = new ToyPool(plan, clock, msPerShard);
   const reports: FleetReport[] = [];
   const labels = new Uint8Array(plan.numSamples);
-  const partitions = new Partitions(plan, { images: new Uint8Array(plan.numSamples * 4), labels, count: labels.length });
+  const partitions = new Partitions(plan, {
+    images: new Uint8Array(plan.numSamples * 4),
+    labels,
+    count: labels.length,
+  });
   const { numSamples, numShards, batchSize } = plan;
   const job = { topology: {}, labelSmoothing: 0, seed: 0, numSamples, numShards, batchSize };
   const fleet = new Fleet({

@@ -1,7 +1,7 @@
 /** A worker that speaks the real protocol over a simulated network, and goes wrong in chosen ways. */
 import { coveringNodes, type RandomStream, type ShardPlan } from '@lockstep/core';
-import { decodeFromCoordinator, encodeFrame, type MessageOf, parseJob, PROTOCOL_VERSION } from '@lockstep/protocol';
 import type { CoordinatorMessage, WorkerMessage } from '@lockstep/protocol';
+import { decodeFromCoordinator, encodeFrame, type MessageOf, PROTOCOL_VERSION, parseJob } from '@lockstep/protocol';
 import type { Connection, Fleet } from '../fleet.ts';
 import { bytesOf, nodeSum } from './toy-model.ts';
 import type { VirtualClock } from './virtual-time.ts';
@@ -123,19 +123,23 @@ export class SimulatedWorker {
     const { message, payload } = decodeFromCoordinator(frame);
     switch (message.type) {
       case 'welcome':
-        return this.#prepare(message);
+        this.#prepare(message);
+        return;
       case 'hold':
-        return this.#after(5 * message.shards.length, () => this.#send({ type: 'holds', shards: message.shards }));
+        this.#after(5 * message.shards.length, () => this.#send({ type: 'holds', shards: message.shards }));
+        return;
       case 'parameters':
         this.#parameters = { runStep: message.runStep, values: new Float32Array(payload.slice().buffer) };
         return;
       case 'work':
-        return this.#work(message);
+        this.#work(message);
+        return;
       case 'cancel':
         this.#cancelled.add(message.assignment);
         return;
       case 'ping':
-        return this.#send({ type: 'pong', sentAt: message.sentAt });
+        this.#send({ type: 'pong', sentAt: message.sentAt });
+        return;
       default:
     }
   }
@@ -150,9 +154,7 @@ export class SimulatedWorker {
   #prepare({ job, jobHash }: MessageOf<CoordinatorMessage, 'welcome'>): void {
     parseJob({ text: job, hash: jobHash });
     const { layoutHash } = this;
-    this.#after(20, () =>
-      this.#send({ type: 'ready', jobHash, layoutHash, engine: 'toy', device: 'cpu', shards: [] }),
-    );
+    this.#after(20, () => this.#send({ type: 'ready', jobHash, layoutHash, engine: 'toy', device: 'cpu', shards: [] }));
   }
 
   #work(work: MessageOf<CoordinatorMessage, 'work'>): void {
@@ -170,7 +172,8 @@ export class SimulatedWorker {
     const { assignment, generation, runStep, from, to } = work;
     if (this.manner === 'never') return;
     if (this.manner === 'fails' || this.#parameters?.runStep !== runStep) {
-      return this.#send({ type: 'failed', assignment, reason: 'no such parameters' });
+      this.#send({ type: 'failed', assignment, reason: 'no such parameters' });
+      return;
     }
     const { values } = this.#parameters;
     const nodes = coveringNodes({ from, to }, this.#plan.numShards);
@@ -179,9 +182,18 @@ export class SimulatedWorker {
     const result = { type: 'result', assignment, generation, runStep, nodes, computeMs } as const;
     const payload = sums.map(bytesOf);
     if (this.manner === 'wrong length') payload[0] = payload[0]!.subarray(4);
-    if (this.manner === 'wrong generation') return this.#send({ ...result, generation: generation + 1 }, payload);
-    if (this.manner === 'other shards') return this.#send({ ...result, nodes: nodes.map((node) => node ^ 1) }, payload);
-    if (this.manner === 'unasked') return this.#send({ ...result, assignment: assignment + 1 }, payload);
+    if (this.manner === 'wrong generation') {
+      this.#send({ ...result, generation: generation + 1 }, payload);
+      return;
+    }
+    if (this.manner === 'other shards') {
+      this.#send({ ...result, nodes: nodes.map((node) => node ^ 1) }, payload);
+      return;
+    }
+    if (this.manner === 'unasked') {
+      this.#send({ ...result, assignment: assignment + 1 }, payload);
+      return;
+    }
     this.#send(result, payload);
     if (this.manner === 'twice') this.#send(result, payload);
   }

@@ -9,7 +9,12 @@ const NUM_PARAMETERS = 13;
 export const SUM_LENGTH = NUM_PARAMETERS + 3;
 
 /** Sums of one shard's micro-batch. Rounded to single precision, so that the order of additions shows. */
-function shardSum(plan: ShardPlan, parameters: Float32Array, { step, runStep }: StepPosition, shard: number): Float32Array {
+function shardSum(
+  plan: ShardPlan,
+  parameters: Float32Array,
+  { step, runStep }: StepPosition,
+  shard: number,
+): Float32Array {
   const { from, to } = plan.microBatch(shard, step);
   const sum = new Float32Array(SUM_LENGTH);
   for (let i = 0; i < NUM_PARAMETERS; i++) {

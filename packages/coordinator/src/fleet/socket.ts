@@ -1,0 +1,32 @@
+/** Puts a worker's WebSocket and the fleet together. */
+import { closeCodes } from '@lockstep/protocol';
+import type { WebSocket } from 'ws';
+import type { Fleet } from './fleet.ts';
+
+/** How long a peer may take to answer a close before its connection is cut. */
+const CLOSE_MS = 2_000;
+const NOTHING = new Uint8Array(0);
+
+export function admit(socket: WebSocket, fleet: Fleet): void {
+  let failure: string | undefined;
+  const connection = fleet.connect({
+    send: (frame) => socket.send(frame),
+    get bufferedBytes() {
+      return socket.bufferedAmount;
+    },
+    close: (code, reason) => {
+      socket.close(code, reason);
+      setTimeout(() => socket.terminate(), CLOSE_MS).unref();
+    },
+  });
+  // A text message is none of ours, and is treated as an empty frame.
+  socket.on('message', (data, isBinary) => connection.receive(isBinary ? (data as Buffer) : NOTHING));
+  socket.on('error', (error) => {
+    failure = error.message;
+    fleet.refused.add('websocket');
+  });
+  socket.on('close', (code) => {
+    if (code === closeCodes.leaving) connection.closed('it was stopped');
+    else connection.closed(failure ?? 'its connection was closed');
+  });
+}

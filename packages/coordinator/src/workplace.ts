@@ -1,0 +1,170 @@
+/** Where the workers of a run come together: the local pool, the fleet, and the port on which others join. */
+import type { ShardPlan } from '@lockstep/core';
+import type { ImageDataset } from '@lockstep/dataset';
+import { type EngineChoice, numElements } from '@lockstep/engine';
+import { describeJob, type ListeningEvent, layoutHash, type TrainEvent } from '@lockstep/protocol';
+import { defaultNumThreads, type Job, WorkerPool } from '@lockstep/worker';
+import type { TrainConfig } from './config.ts';
+import { admit, Fleet, type FleetReport, MEMBERSHIP, Partitions, realClock, TIMING } from './fleet/index.ts';
+import type { LoadedModel } from './model.ts';
+import type { RunFolder } from './run-folder.ts';
+import { CoordinatorServer, joinCommand, readTls, resolveToken } from './server/index.ts';
+
+/** Longest header of a worker's message; see the protocol's frames. */
+const HEADER_BYTES = 64 * 1024;
+
+export interface WorkplaceOptions {
+  readonly config: TrainConfig;
+  readonly model: LoadedModel;
+  readonly dataset: ImageDataset;
+  readonly plan: ShardPlan;
+  readonly job: Job;
+  readonly engine: EngineChoice;
+  readonly folder: RunFolder;
+  readonly report: (event: TrainEvent) => void;
+}
+
+export class Workplace {
+  readonly pool: WorkerPool;
+  readonly fleet: Fleet;
+  readonly server: CoordinatorServer;
+  readonly listening: ListeningEvent;
+  /** What to type on another machine. */
+  readonly invitation: string;
+
+  private constructor(
+    pool: WorkerPool,
+    fleet: Fleet,
+    server: CoordinatorServer,
+    listening: ListeningEvent,
+    invitation: string,
+  ) {
+    this.pool = pool;
+    this.fleet = fleet;
+    this.server = server;
+    this.listening = listening;
+    this.invitation = invitation;
+  }
+
+  /** Starts the threads and listens. @throws LockstepError when the port or the certificate cannot be used */
+  static async open(options: WorkplaceOptions): Promise<Workplace> {
+    const { config, plan, model, folder } = options;
+    const { layout } = model.network;
+    const tls = await readTls(config.tlsCert, config.tlsKey);
+    const before = await folder.readAccess();
+    const { host } = config;
+    const { token, generated } = resolveToken({ host, token: config.token ?? before?.token });
+    const pool = openPool(options);
+    const fleet = openFleet(options, pool);
+    const maxNodes = Math.max(1, 2 * Math.log2(plan.numShards));
+    const maxMessageBytes = HEADER_BYTES + maxNodes * layout.sumLength * Float32Array.BYTES_PER_ELEMENT;
+    const listen = (port: number | undefined): Promise<CoordinatorServer> =>
+      CoordinatorServer.open({ host, port, token, tls, allowedOrigins: [], maxMessageBytes }, (socket) =>
+        admit(socket, fleet),
+      );
+    try {
+      // Workers look for a resumed run where it was before; when somebody else is there now, it is worth a new place.
+      const server =
+        config.port === undefined && before
+          ? await listen(before.port).catch(() => listen(undefined))
+          : await listen(config.port);
+      serveStatus(server, fleet);
+      await folder.writeAccess({ port: server.port, token });
+      const { url, port, fingerprint } = server;
+      const listening = { event: 'listening', url, host, port, token: token !== undefined, fingerprint } as const;
+      const isKnown = !generated && before?.token === undefined;
+      return new Workplace(pool, fleet, server, listening, joinCommand(server, isKnown ? undefined : token));
+    } catch (error) {
+      fleet.close('stopping', 'the coordinator cannot listen');
+      await pool.close();
+      throw error;
+    }
+  }
+
+  /** Sends the workers away, for good when the run is finished, and ends the threads. */
+  async close(finished: boolean): Promise<void> {
+    if (finished) this.fleet.close('finished', 'The run is finished.');
+    else this.fleet.close('stopping', 'The coordinator stops; it may come back.');
+    await this.server.close();
+    await this.pool.close();
+  }
+}
+
+/** What other programs can ask over HTTP. */
+function serveStatus(server: CoordinatorServer, fleet: Fleet): void {
+  server.route(
+    '/readyz',
+    (_, response) => {
+      response.statusCode = fleet.isReady ? 200 : 503;
+      response.end(fleet.isReady ? 'ready\n' : 'waiting for workers\n');
+    },
+    { open: true },
+  );
+  server.route('/api/status', (_, response) => {
+    const { members, refused, reassigned } = fleet;
+    const status = { members, refused, reassigned, refusedConnections: Object.fromEntries(server.refused) };
+    response.setHeader('Content-Type', 'application/json');
+    response.end(`${JSON.stringify(status)}\n`);
+  });
+}
+
+function openPool({ config, model, dataset, job, report, engine }: WorkplaceOptions): WorkerPool {
+  const { kind, device } = engine;
+  // Without local workers the threads still add up, update and evaluate.
+  const numThreads = config.workers || defaultNumThreads();
+  return new WorkerPool({
+    job,
+    network: model.network,
+    train: dataset.train,
+    test: dataset.test,
+    numThreads,
+    onRecovery: (reason) =>
+      report({ event: 'worker', id: 'local', state: 'recovered', engine: kind, device, threads: numThreads, reason }),
+  });
+}
+
+function openFleet({ config, model, dataset, plan, job, engine, report }: WorkplaceOptions, pool: WorkerPool): Fleet {
+  const { network, topology } = model;
+  const { kind, device } = engine;
+  const { labelSmoothing, seed, numSamples, numShards, batchSize } = job;
+  return new Fleet({
+    plan,
+    sumLength: network.layout.sumLength,
+    sampleBytes: numElements(network.inputShape) + 1,
+    pool,
+    local:
+      config.workers === 0
+        ? undefined
+        : { name: 'local', threads: pool.numThreads, engine: kind, device, runtime: 'node' },
+    minWorkers: config.minWorkers,
+    joinTimeoutMs: config.joinTimeout * 1000,
+    terms: () => {
+      const partitions = new Partitions(plan, dataset.train);
+      const digests = [...partitions.digests];
+      const description = { topology, labelSmoothing, seed, numSamples, numShards, batchSize, partitions: digests };
+      return { job: describeJob(description), layoutHash: layoutHash(network.layout.parameters), partitions };
+    },
+    clock: realClock,
+    membership: MEMBERSHIP,
+    timing: TIMING,
+    report: (said) => report(eventOf(said)),
+  });
+}
+
+function eventOf(report: FleetReport): TrainEvent {
+  switch (report.kind) {
+    case 'member': {
+      const { id, state, reason } = report;
+      const { name, engine, device, threads } = report.info;
+      return { event: 'worker', id, name, state, engine, device, threads, reason };
+    }
+    case 'waiting':
+      return { event: 'waiting', ready: report.ready, needed: report.needed };
+    case 'reassigned': {
+      const { runStep, member, range, cause } = report;
+      return { event: 'reassigned', runStep, worker: member, ...range, cause };
+    }
+    default:
+      return report satisfies never;
+  }
+}

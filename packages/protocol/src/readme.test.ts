@@ -1,0 +1,109 @@
+/** Holds the README to what the code does: its examples, and its tables of fields, close codes and events. */
+import { readFileSync } from 'node:fs';
+import { coveringNodes, ShardPlan } from '@lockstep/core';
+import { parseTopology, zoo } from '@lockstep/engine';
+import { describe, expect, it } from 'vitest';
+import { closeCodes, shouldRetry } from './close.ts';
+import { runEvent } from './events.ts';
+import { decodeFromCoordinator, encodeFrame } from './frame.ts';
+import { describeJob, layoutHash, parseJob } from './job.ts';
+import { coordinatorMessage, workerMessage } from './messages.ts';
+
+const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+
+/** Lines of the code block of this language. */
+function block(language: string): string[] {
+  const found = new RegExp(`^\`\`\`${language}\n(.*?)\n\`\`\`$`, 'ms').exec(readme);
+  expect(found, `a block of ${language}`).not.toBeNull();
+  return found![1]!.split('\n');
+}
+
+/** Cells of the table that stands under a heading, without its head and without backticks. */
+function table(heading: string): string[][] {
+  const section = readme.split(/^#+ /m).find((text) => text.startsWith(`${heading}\n`));
+  const rows = section?.split('\n').filter((line) => line.startsWith('|')) ?? [];
+  return rows.slice(2).map((row) =>
+    row
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim().replaceAll('`', '')),
+  );
+}
+
+/** Lines of examples: a JSON object of what is given, and a JSON array of what follows. */
+const examples = (language: string): { given: Record<string, number>; result: number[] }[] =>
+  block(language).map((line) => {
+    const at = line.indexOf('} ') + 1;
+    return { given: JSON.parse(line.slice(0, at)), result: JSON.parse(line.slice(at)) };
+  });
+
+describe('an example of the README', () => {
+  it('is a frame, byte by byte', () => {
+    const hex = block('hex').map((line) => line.split(';')[0]!.replaceAll(' ', ''));
+    const bytes = Buffer.from(hex.join(''), 'hex');
+    const { message, payload } = decodeFromCoordinator(bytes);
+    expect(message).toEqual({ type: 'parameters', runStep: 3 });
+    expect([...new Float32Array(Uint8Array.from(payload).buffer)]).toEqual([1, -2.5]);
+    expect(Buffer.from(encodeFrame(message, [payload]))).toEqual(bytes);
+  });
+
+  it('is the hash of a layout', () => {
+    const [text, hash] = block('layout');
+    const { parameters } = parseTopology(zoo.mlp!.topology).layout;
+    expect(JSON.parse(text!)).toEqual(parameters.map(({ name, shape, kind }) => [name, shape, kind]));
+    expect(layoutHash(parameters)).toBe(hash);
+  });
+
+  it('is the order of a shard', () => {
+    for (const { given, result } of examples('orders')) {
+      const plan = new ShardPlan(given.samples!, given.shards!, given.shards!);
+      expect([...plan.epochOrder(given.seed!, given.epoch!, given.shard!)]).toEqual(result);
+    }
+  });
+
+  it('is the nodes that cover a range', () => {
+    for (const { given, result } of examples('nodes')) {
+      expect(coveringNodes({ from: given.from!, to: given.to! }, given.shards!)).toEqual(result);
+    }
+  });
+});
+
+describe('a table of the README', () => {
+  it.each([
+    ['From the worker', workerMessage],
+    ['From the coordinator', coordinatorMessage],
+  ] as const)('has every field of every message: %s', (heading, schema) => {
+    let message = '';
+    const documented = table(heading).map(([name, field]) => {
+      message = name || message;
+      return `${message}.${field}`;
+    });
+    const fields = schema.options.flatMap(({ shape }) =>
+      Object.keys(shape)
+        .filter((field) => field !== 'type')
+        .map((field) => `${shape.type.value}.${field}`),
+    );
+    expect(documented).toEqual(fields);
+  });
+
+  it('has every field of a job', () => {
+    const partitions = ['0'.repeat(64)];
+    const settings = { labelSmoothing: 0, seed: 0, numSamples: 1, numShards: 1, batchSize: 1 };
+    const job = parseJob(describeJob({ topology: {}, ...settings, partitions }));
+    expect(table('Job').map(([field]) => field)).toEqual(Object.keys(job));
+  });
+
+  it('has every close code, and whether to dial again', () => {
+    const codes = Object.entries(closeCodes).map(([name, code]) => [`${code}`, name, shouldRetry(code) ? 'yes' : 'no']);
+    expect(table('Close codes').map(([code, name, _, retry]) => [code, name, retry])).toEqual(codes);
+  });
+
+  it('has every event', () => {
+    const events = runEvent.options.map(({ shape }) => shape.event.value);
+    expect(
+      table('Events')
+        .map(([event]) => event)
+        .sort(),
+    ).toEqual(events.sort());
+  });
+});
