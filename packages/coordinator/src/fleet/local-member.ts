@@ -2,6 +2,12 @@
 import type { Range } from '@lockstep/core';
 import type { PartialSum, StepPlan, WorkerPool } from '@lockstep/worker';
 
+/** What the fleet uses of the local pool. */
+export type Accumulator = Pick<
+  WorkerPool,
+  'step' | 'gradient' | 'cancel' | 'accept' | 'isFinite' | 'release' | 'update' | 'parameters'
+>;
+
 /** What ends an assignment: partial sums, a cancellation, or a failure that the pool could not get over. */
 export type LocalOutcome =
   | { readonly kind: 'done'; readonly partials: readonly PartialSum[] }
@@ -9,12 +15,12 @@ export type LocalOutcome =
   | { readonly kind: 'failed'; readonly error: Error };
 
 export class LocalMember {
-  readonly #pool: Pick<WorkerPool, 'gradient' | 'cancel'>;
+  readonly #pool: Pick<Accumulator, 'gradient' | 'cancel'>;
   #queue: Promise<void> = Promise.resolve();
   #computing: number | undefined;
   readonly #cancelled = new Set<number>();
 
-  constructor(pool: Pick<WorkerPool, 'gradient' | 'cancel'>) {
+  constructor(pool: Pick<Accumulator, 'gradient' | 'cancel'>) {
     this.#pool = pool;
   }
 

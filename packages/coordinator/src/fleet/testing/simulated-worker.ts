@@ -2,7 +2,8 @@
 import { coveringNodes, type RandomStream, type ShardPlan } from '@lockstep/core';
 import type { CoordinatorMessage, WorkerMessage } from '@lockstep/protocol';
 import { decodeFromCoordinator, encodeFrame, type MessageOf, PROTOCOL_VERSION, parseJob } from '@lockstep/protocol';
-import type { Connection, Fleet } from '../fleet.ts';
+import type { Connection } from '../crew.ts';
+import type { Fleet } from '../fleet.ts';
 import { bytesOf, nodeSum } from './toy-model.ts';
 import type { VirtualClock } from './virtual-time.ts';
 

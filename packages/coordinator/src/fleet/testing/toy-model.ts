@@ -2,7 +2,7 @@
 import { coveringNodes, planReduction, type Range, ROOT, type ShardPlan, shardsUnder } from '@lockstep/core';
 import type { PartialSum, StepPlan, StepPosition, StepSums } from '@lockstep/worker';
 import type { Clock } from '../clock.ts';
-import type { Accumulator } from '../fleet.ts';
+import type { Accumulator } from '../local-member.ts';
 
 const NUM_PARAMETERS = 13;
 /** Behind the parameters: loss sum, number correct, count. */

@@ -1,0 +1,70 @@
+/** Who owes which answer, of this step or an earlier one, and what answers say about speed. */
+import type { Range } from '@lockstep/core';
+import type { Crew } from './crew.ts';
+
+/** An assignment that was not answered yet. */
+export interface Owed<Step> {
+  readonly assignment: number;
+  readonly member: string;
+  readonly step: Step;
+  readonly range: Range;
+  /** Of the membership, when it was given out. */
+  readonly generation: number;
+  readonly sentAt: number;
+  /** Whether the member had all data, so that the time it takes says how fast it is. */
+  readonly isMeasure: boolean;
+  cancelled: boolean;
+}
+
+export class Ledger<Step> {
+  readonly #crew: Crew;
+  readonly #owed = new Map<number, Owed<Step>>();
+  /** When each member answered last. */
+  readonly #answeredAt = new Map<string, number>();
+
+  constructor(crew: Crew) {
+    this.#crew = crew;
+  }
+
+  get all(): Owed<Step>[] {
+    return [...this.#owed.values()];
+  }
+
+  /** When anybody answered last. */
+  get lastAnswerAt(): number {
+    return Math.max(0, ...this.#answeredAt.values());
+  }
+
+  get(assignment: number): Owed<Step> | undefined {
+    return this.#owed.get(assignment);
+  }
+
+  add(owed: Owed<Step>): void {
+    this.#owed.set(owed.assignment, owed);
+    const member = this.#crew.get(owed.member);
+    if (member) member.owes++;
+  }
+
+  /** A member has answered, in whatever way. Returns how long it took. */
+  settle(now: number, { assignment, member: id, sentAt }: Owed<Step>): number {
+    this.#owed.delete(assignment);
+    const member = this.#crew.get(id);
+    if (member) member.owes--;
+    // What was sent while it was busy began when it had answered the one before.
+    const began = Math.max(sentAt, this.#answeredAt.get(id) ?? 0);
+    this.#answeredAt.set(id, now);
+    return now - began;
+  }
+
+  /** Learns from an answer that was taken. */
+  measure({ member, range, isMeasure }: Owed<Step>, roundTripMs: number, computeMs: number): void {
+    const numShards = range.to - range.from;
+    if (isMeasure) this.#crew.measured(member, { numShards, roundTripMs, computeMs });
+  }
+
+  /** A member is gone: it answers nothing any more. */
+  forget(member: string): void {
+    this.#answeredAt.delete(member);
+    for (const owed of this.#owed.values()) if (owed.member === member) this.#owed.delete(owed.assignment);
+  }
+}
