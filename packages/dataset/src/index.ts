@@ -3,7 +3,9 @@ export { type ContactSheetOptions, contactSheet, writeContactSheet } from './con
 export { classCounts, type ImageDataset, type Split } from './dataset.ts';
 export type { DownloadProgress } from './download.ts';
 export { CLASS_NAMES, IMAGE_SHAPE, PUBLIC_MIRRORS } from './fashion-mnist.ts';
+export { reasonOf } from './http.ts';
 export { type LoadOptions, loadDataset } from './load.ts';
+export { cacheRoot } from './locate.ts';
 export {
   type FetchedFile,
   type FetchOptions,
@@ -14,4 +16,5 @@ export {
   type VerifyResult,
   verifyDataset,
 } from './manage.ts';
+export { claimPart, releasePart, removeAbandonedParts } from './part.ts';
 export { DEFAULT_SYNTHETIC, type SyntheticOptions, syntheticDataset } from './synthetic.ts';

@@ -43,10 +43,13 @@ export function chooseFolder(dataDir: string | undefined, env: Environment): Fol
   return cacheFolder(env);
 }
 
-/** `fashion-mnist` in `LOCKSTEP_CACHE_DIR`, else in the system's cache folder of this user. */
+/** `LOCKSTEP_CACHE_DIR`, else the system's cache folder of this user. */
+export const cacheRoot = (env: Environment): string =>
+  env.LOCKSTEP_CACHE_DIR ? resolve(env.LOCKSTEP_CACHE_DIR) : envPaths('lockstep', { suffix: '' }).cache;
+
+/** `fashion-mnist` in the cache. */
 export function cacheFolder(env: Environment): Folder {
-  const root = env.LOCKSTEP_CACHE_DIR ? resolve(env.LOCKSTEP_CACHE_DIR) : envPaths('lockstep', { suffix: '' }).cache;
-  return { path: join(root, 'fashion-mnist'), named: false, what: 'the cache' };
+  return { path: join(cacheRoot(env), 'fashion-mnist'), named: false, what: 'the cache' };
 }
 
 /** Finds each file as `<name>.gz` or, failing that, as plain `<name>`. */

@@ -18,8 +18,8 @@ const hello = z.object({
   /** For people: host name, or what the user called it. */
   name: z.string().max(64),
   threads: z.int().min(1).max(4096),
-  /** What it is: `node`, or `browser`. */
-  runtime: z.enum(['node', 'browser']),
+  /** What it runs in: `node`, `browser`, or what else speaks the protocol. */
+  runtime: z.string().max(32),
 });
 
 /** "I have understood the job, my engine works, and I hold the partitions of these shards." */
@@ -94,7 +94,7 @@ const work = z.object({
   to: z.int().min(1).max(4096),
 });
 
-/** "Others were faster: you need not finish this assignment." */
+/** "Others were faster: you need not finish this assignment, but answer it (failed will do), so that I can count on you again." */
 const cancel = z.object({ type: z.literal('cancel'), assignment: count });
 
 /** "Are you there?" */

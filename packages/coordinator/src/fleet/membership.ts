@@ -47,7 +47,8 @@ export interface MemberInfo {
   readonly threads: number;
   readonly engine: string;
   readonly device: string;
-  readonly runtime: 'node' | 'browser';
+  /** What it runs in: `node`, `browser`, … */
+  readonly runtime: string;
 }
 
 export interface Member {

@@ -147,7 +147,7 @@ export class Peer {
       return;
     }
     this.#state = 'joining';
-    this.#info = { name: printable(name), threads, engine: '', device: '', runtime };
+    this.#info = { name: printable(name), threads, engine: '', device: '', runtime: printable(runtime) };
     this.#events.hello(this.#info);
     const { job, heartbeatMs, heartbeatMisses } = this.#terms;
     this.send({ type: 'welcome', member: this.id, job: job.text, jobHash: job.hash, heartbeatMs, heartbeatMisses });

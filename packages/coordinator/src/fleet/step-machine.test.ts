@@ -78,6 +78,7 @@ describe('a step', () => {
     expect(answer(10, 2, 'b:11', 'b:6')).toEqual([]);
     expect(answer(20, 3, 'c:7')).toEqual([]);
     expect(answer(30, 1, 'a:4', 'a:10')).toEqual(['commit']);
+    expect(machine.isAbandoned).toBe(false);
     expect([...machine.values.keys()].sort((x, y) => x - y)).toEqual([4, 6, 7, 10, 11]);
   });
 
@@ -142,6 +143,14 @@ describe('the soft deadline', () => {
     const { machine } = halves();
     expect(told(machine.add(110, candidate('c', undefined)))).toEqual([]);
     expect(told(machine.tick(120))).toEqual(['#3 c 0-4 speculated']);
+  });
+
+  it('gives nothing to somebody who has just been given what nobody computes', () => {
+    const { machine } = begin({ a: able(10, [0, 3]), b: able(10, [3, 8]) });
+    machine.tick(150);
+    machine.remove(160, 'a');
+    expect(told(machine.add(170, candidate('c', undefined)))).toEqual(['#3 c 0-3 lost']);
+    expect(told(machine.add(180, candidate('d', undefined)))).toEqual(['#4 d 3-8 speculated']);
   });
 
   it('leaves out what is covered already', () => {

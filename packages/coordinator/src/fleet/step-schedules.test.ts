@@ -192,7 +192,7 @@ class Schedule {
     this.#hold(this.isComplete === covered.every((count) => count === 1), 'it is complete when all shards are covered');
     const isNeeded = open.some(({ cancelled }) => !cancelled);
     if (this.isComplete) {
-      this.#hold(!isNeeded, 'at the end all is called off');
+      this.#hold(!isNeeded && !this.#machine.isAbandoned, 'at the end all is called off');
       return;
     }
     this.#hold(this.#machine.isAbandoned === !isNeeded, 'it is abandoned when nobody computes');
