@@ -10,6 +10,7 @@ import { type TrainConfig, withoutAccess } from './config.ts';
 import { EpochSums, NOTHING } from './epoch-sums.ts';
 import { Inbox } from './inbox.ts';
 import type { LoadedModel } from './model.ts';
+import type { Observatory } from './observe/index.ts';
 import { RunFolder, weightsSha256 } from './run-folder.ts';
 import { Workplace } from './workplace.ts';
 
@@ -67,6 +68,7 @@ export class Run {
     dataset: ImageDataset,
     plan: ShardPlan,
     resumed: string | undefined,
+    pages: string | undefined,
   ): Promise<Run> {
     const { network, topology } = model;
     const engine = await chooseEngine(config.engine, config.device, { network, labelSmoothing: config.labelSmoothing });
@@ -87,7 +89,7 @@ export class Run {
     const checkpoints = new CheckpointStore(folder.path, network.layout, identity, config.keepCheckpoints);
     const inbox = new Inbox<TrainEvent>();
     const report = (event: TrainEvent): void => inbox.push(event);
-    const workplace = await Workplace.open({ config, model, dataset, plan, job, engine, folder, report });
+    const workplace = await Workplace.open({ config, model, dataset, plan, job, engine, folder, report, pages });
     const worker = {
       event: 'worker',
       id: 'local',
@@ -111,6 +113,10 @@ export class Run {
 
   get folder(): RunFolder {
     return this.#parts.folder;
+  }
+
+  get observatory(): Observatory {
+    return this.#parts.workplace.observatory;
   }
 
   /** What to type on another machine, with a token that was made here. */
@@ -218,11 +224,17 @@ export class Run {
       parameters: this.#pool.parameters(position.runStep).slice(),
       optimizer: this.#pool.optimizerState(position.runStep).map((values) => values.slice()),
     };
-    this.#saving = this.#parts.checkpoints
-      .save(checkpoint)
-      .catch((error: Error) =>
-        this.#warn(`The checkpoint at step ${position.runStep} could not be saved: ${error.message}`),
-      );
+    const { checkpoints, workplace } = this.#parts;
+    const started = performance.now();
+    const ended = (result: 'saved' | 'failed'): void =>
+      workplace.observatory.checkpoint(result, performance.now() - started);
+    this.#saving = checkpoints.save(checkpoint).then(
+      () => ended('saved'),
+      (error: Error) => {
+        ended('failed');
+        this.#warn(`The checkpoint at step ${position.runStep} could not be saved: ${error.message}`);
+      },
+    );
   }
 
   #warn(message: string): void {
@@ -253,6 +265,7 @@ export class Run {
     this.#runStep += allSums.length;
     const msPerStep = (performance.now() - started) / Math.max(1, allSums.length);
     this.#stepsPerMoment = Math.max(1, Math.min(MAX_STEPS, Math.floor(MOMENT_MS / msPerStep)));
+    const { observatory } = this.#parts.workplace;
     return allSums.map((sums, i): StepEvent => {
       const { step, runStep, learningRate } = plans[i]!;
       if (!Number.isFinite(sums.lossSum)) {
@@ -263,7 +276,7 @@ export class Run {
         );
       }
       epochSums.add(sums);
-      return {
+      const event: StepEvent = {
         event: 'step',
         epoch: epoch + 1,
         step: step + 1,
@@ -274,6 +287,8 @@ export class Run {
         learningRate,
         seconds: msPerStep / 1000,
       };
+      observatory.step(event);
+      return event;
     });
   }
 

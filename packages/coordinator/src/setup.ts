@@ -10,6 +10,8 @@ export interface RunContext {
   readonly onInvitation?: (command: string) => void;
   /** Called while the dataset is being downloaded. */
   readonly onDownload?: (progress: DownloadProgress) => void;
+  /** Folder of the built live page, to be served at `/`. */
+  readonly pages?: string;
   /** Environment variables; `process.env` when absent. */
   readonly env?: NodeJS.ProcessEnv;
 }

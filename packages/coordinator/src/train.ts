@@ -26,14 +26,19 @@ export async function* train(
   const described = describeData(dataset);
   yield described;
 
-  const run = await Run.start(config, model, dataset, plan, resumed);
+  const run = await Run.start(config, model, dataset, plan, resumed, context.pages);
   try {
     context.onInvitation?.(run.invitation);
+    run.observatory.event(described);
     await run.folder.appendEvent(described);
     for await (const event of run.events(context.signal)) {
+      run.observatory.event(event);
       if (event.event !== 'progress') await run.folder.appendEvent(event);
       yield event;
     }
+  } catch (error) {
+    run.observatory.ended(error);
+    throw error;
   } finally {
     await run.close();
   }

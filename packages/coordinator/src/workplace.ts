@@ -5,11 +5,22 @@ import { type EngineChoice, numElements } from '@lockstep/engine';
 import { describeJob, type ListeningEvent, layoutHash, type TrainEvent } from '@lockstep/protocol';
 import { defaultNumThreads, type Job, WorkerPool } from '@lockstep/worker';
 import type { TrainConfig } from './config.ts';
-import { admit, Fleet, type FleetReport, MEMBERSHIP, Partitions, realClock, TIMING } from './fleet/index.ts';
+import {
+  admit,
+  Fleet,
+  type FleetReport,
+  MEMBERSHIP,
+  Partitions,
+  realClock,
+  type StepReport,
+  TIMING,
+} from './fleet/index.ts';
 import type { LoadedModel } from './model.ts';
+import { Observatory } from './observe/index.ts';
 import type { RunFolder } from './run-folder.ts';
 import { CoordinatorServer, joinCommand, readTls, resolveToken } from './server/index.ts';
 
+const VERSION = '0.1.0';
 /** Longest header of a worker's message; see the protocol's frames. */
 const HEADER_BYTES = 64 * 1024;
 
@@ -22,12 +33,15 @@ export interface WorkplaceOptions {
   readonly engine: EngineChoice;
   readonly folder: RunFolder;
   readonly report: (event: TrainEvent) => void;
+  /** Folder of the built live page, or undefined for none. */
+  readonly pages: string | undefined;
 }
 
 export class Workplace {
   readonly pool: WorkerPool;
   readonly fleet: Fleet;
   readonly server: CoordinatorServer;
+  readonly observatory: Observatory;
   readonly listening: ListeningEvent;
   /** What to type on another machine. */
   readonly invitation: string;
@@ -36,26 +50,30 @@ export class Workplace {
     pool: WorkerPool,
     fleet: Fleet,
     server: CoordinatorServer,
+    observatory: Observatory,
     listening: ListeningEvent,
     invitation: string,
   ) {
     this.pool = pool;
     this.fleet = fleet;
     this.server = server;
+    this.observatory = observatory;
     this.listening = listening;
     this.invitation = invitation;
   }
 
   /** Starts the threads and listens. @throws LockstepError when the port or the certificate cannot be used */
   static async open(options: WorkplaceOptions): Promise<Workplace> {
-    const { config, plan, model, folder } = options;
+    const { config, plan, model, folder, pages } = options;
     const { layout } = model.network;
     const tls = await readTls(config.tlsCert, config.tlsKey);
     const before = await folder.readAccess();
     const { host } = config;
     const { token, generated } = resolveToken({ host, token: config.token ?? before?.token });
     const pool = openPool(options);
-    const fleet = openFleet(options, pool);
+    // Steps begin only when the observatory is there.
+    const fleet = openFleet(options, pool, (report) => observatory.report(report));
+    const observatory = openObservatory(options, fleet);
     const maxNodes = Math.max(1, 2 * Math.log2(plan.numShards));
     const maxMessageBytes = HEADER_BYTES + maxNodes * layout.sumLength * Float32Array.BYTES_PER_ELEMENT;
     const listen = (port: number | undefined): Promise<CoordinatorServer> =>
@@ -68,12 +86,19 @@ export class Workplace {
         config.port === undefined && before
           ? await listen(before.port).catch(() => listen(undefined))
           : await listen(config.port);
-      serveStatus(server, fleet);
+      observatory.serve(server, pages);
       await folder.writeAccess({ port: server.port, token });
       const { url, port, fingerprint } = server;
       const listening = { event: 'listening', url, host, port, token: token !== undefined, fingerprint } as const;
       const isKnown = !generated && before?.token === undefined;
-      return new Workplace(pool, fleet, server, listening, joinCommand(server, isKnown ? undefined : token));
+      return new Workplace(
+        pool,
+        fleet,
+        server,
+        observatory,
+        listening,
+        joinCommand(server, isKnown ? undefined : token),
+      );
     } catch (error) {
       fleet.close('stopping', 'the coordinator cannot listen');
       await pool.close();
@@ -85,27 +110,10 @@ export class Workplace {
   async close(finished: boolean): Promise<void> {
     if (finished) this.fleet.close('finished', 'The run is finished.');
     else this.fleet.close('stopping', 'The coordinator stops; it may come back.');
+    this.observatory.close();
     await this.server.close();
     await this.pool.close();
   }
-}
-
-/** What other programs can ask over HTTP. */
-function serveStatus(server: CoordinatorServer, fleet: Fleet): void {
-  server.route(
-    '/readyz',
-    (_, response) => {
-      response.statusCode = fleet.isReady ? 200 : 503;
-      response.end(fleet.isReady ? 'ready\n' : 'waiting for workers\n');
-    },
-    { open: true },
-  );
-  server.route('/api/status', (_, response) => {
-    const { members, refused, reassigned } = fleet;
-    const status = { members, refused, reassigned, refusedConnections: Object.fromEntries(server.refused) };
-    response.setHeader('Content-Type', 'application/json');
-    response.end(`${JSON.stringify(status)}\n`);
-  });
 }
 
 function openPool({ config, model, dataset, job, report, engine }: WorkplaceOptions): WorkerPool {
@@ -123,7 +131,23 @@ function openPool({ config, model, dataset, job, report, engine }: WorkplaceOpti
   });
 }
 
-function openFleet({ config, model, dataset, plan, job, engine, report }: WorkplaceOptions, pool: WorkerPool): Fleet {
+function openObservatory({ config, dataset, engine }: WorkplaceOptions, fleet: Fleet): Observatory {
+  const { heartbeatMs, heartbeatMisses } = MEMBERSHIP;
+  return new Observatory({
+    fleet,
+    dataset,
+    version: VERSION,
+    engine: `${engine.kind} on ${engine.device}`,
+    minWorkers: config.minWorkers,
+    stallBoundSeconds: (heartbeatMs * (heartbeatMisses + 0.25) + TIMING.softMinMs) / 1000,
+  });
+}
+
+function openFleet(
+  { config, model, dataset, plan, job, engine, report }: WorkplaceOptions,
+  pool: WorkerPool,
+  onStep: (report: StepReport) => void,
+): Fleet {
   const { network, topology } = model;
   const { kind, device } = engine;
   const { labelSmoothing, seed, numSamples, numShards, batchSize } = job;
@@ -148,6 +172,7 @@ function openFleet({ config, model, dataset, plan, job, engine, report }: Workpl
     membership: MEMBERSHIP,
     timing: TIMING,
     report: (said) => report(eventOf(said)),
+    onStep,
   });
 }
 

@@ -17,4 +17,5 @@ export {
   verifyDataset,
 } from './manage.ts';
 export { claimPart, releasePart, removeAbandonedParts } from './part.ts';
+export { pictureStrip } from './picture-strip.ts';
 export { DEFAULT_SYNTHETIC, type SyntheticOptions, syntheticDataset } from './synthetic.ts';

@@ -8,7 +8,7 @@ const count = z.int().nonnegative();
 const fraction = z.number().min(0).max(1);
 
 /** Which data the run trains on, and why that. */
-const datasetEvent = z.object({
+export const datasetEvent = z.object({
   event: z.literal('dataset'),
   name: z.enum(['fashion-mnist', 'synthetic']),
   source: z.string(),
@@ -21,7 +21,7 @@ const datasetEvent = z.object({
 });
 
 /** Which model the run trains, and how. */
-const modelEvent = z.object({
+export const modelEvent = z.object({
   event: z.literal('model'),
   name: z.string(),
   numParameters: count,
@@ -107,7 +107,7 @@ const stepEvent = z.object({
 });
 
 /** An epoch was trained and evaluated. */
-const epochEvent = z.object({
+export const epochEvent = z.object({
   event: z.literal('epoch'),
   epoch: count,
   epochs: count,

@@ -18,6 +18,10 @@ import type { Fault } from './faults.ts';
 /** The most steps that threads do before they report. */
 export const MAX_STEPS = 64;
 
+/** What a thread's time goes to, in milliseconds: places in a share's block of doubles. */
+export const TIMES = { compute: 0, wait: 1, update: 2 } as const;
+const NUM_TIMES = 3;
+
 /** Room for partial sums is reserved for every shard, up to this many bytes; the system lends it when it is used. */
 const MAX_PARTIAL_BYTES = 3 * 2 ** 29;
 
@@ -60,6 +64,8 @@ export interface SharedLayout {
   readonly squares: number;
   /** Per step of a batch: loss sum, number correct and count. */
   readonly tails: readonly number[];
+  /** Per share, what its thread spent time on in a batch of steps; see TIMES. */
+  readonly times: readonly number[];
   /** Control block of the threads' barrier. */
   readonly control: number;
 }
@@ -110,6 +116,7 @@ export function allocateShared(
     scratch: vectors(numThreads, numRegisters * BLOCK_LENGTH),
     squares: region.bytes(Math.ceil(layout.numWeights / BLOCK_LENGTH) * 8),
     tails: vectors(MAX_STEPS, layout.sumLength - layout.numParameters),
+    times: Array.from({ length: numThreads }, () => region.bytes(NUM_TIMES * Float64Array.BYTES_PER_ELEMENT)),
     control: region.bytes(CONTROL_BYTES),
   };
   return { memory: region.allocate('shared'), layout: shared };

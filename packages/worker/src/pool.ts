@@ -3,11 +3,19 @@
  * update the parameters, step after step, and evaluate. A coordinator uses all of that; a remote worker the gradients.
  */
 import { availableParallelism } from 'node:os';
-import { BLOCK_LENGTH, coveringNodes, invariant, loadKernels, type Range, ShardPlan, shardsUnder } from '@lockstep/core';
+import {
+  BLOCK_LENGTH,
+  coveringNodes,
+  invariant,
+  loadKernels,
+  type Range,
+  ShardPlan,
+  shardsUnder,
+} from '@lockstep/core';
 import { type Evaluation, type Network, numElements } from '@lockstep/engine';
 import { Barrier } from './barrier.ts';
 import type { Fault } from './faults.ts';
-import { allocateShared, divideRange, type Job, MAX_STEPS, type SharedLayout, type SharedSplit } from './job.ts';
+import { allocateShared, divideRange, type Job, MAX_STEPS, type SharedLayout, type SharedSplit, TIMES } from './job.ts';
 import type { Combination, PartialSum, PreparedEngine, Share, StepPlan, StepPosition } from './tasks.ts';
 import { DEADLINES, type Deadlines, gaveUp, MAX_ATTEMPTS, type TaskOf, Threads } from './threads.ts';
 
@@ -30,6 +38,15 @@ export interface StepSums {
   readonly lossSum: number;
   readonly numCorrect: number;
   readonly count: number;
+}
+
+/** What the latest steps took, per step. */
+export interface StepTimes {
+  /** Of each thread, and its share of the samples. */
+  readonly threads: readonly { readonly computeMs: number; readonly share: number }[];
+  /** From the first thread's start to the last thread's last gradient. */
+  readonly computeMs: number;
+  readonly updateMs: number;
 }
 
 /** One thread per core, as the operating system counts them for this process. */
@@ -187,6 +204,20 @@ export class WorkerPool {
     return sums!;
   }
 
+  /** Of the latest call of {@link step}, whose steps were that many. */
+  times(numSteps: number): StepTimes {
+    const { numShards } = this.#plan;
+    const ranges = divideRange({ from: 0, to: numShards }, this.numThreads);
+    const blocks = this.#shared.times.map((at) => new Float64Array(this.#memory.buffer, at));
+    const mean = (block: Float64Array, place: number): number => block[place]! / numSteps;
+    const threads = blocks.map((block, i) => {
+      return { computeMs: mean(block, TIMES.compute), share: (ranges[i]!.to - ranges[i]!.from) / numShards };
+    });
+    // All begin a step together, and each waits for the last.
+    const computeMs = mean(blocks[0]!, TIMES.compute) + mean(blocks[0]!, TIMES.wait);
+    return { threads, computeMs, updateMs: mean(blocks[0]!, TIMES.update) };
+  }
+
   /** Loss and correct predictions on the test samples, added up in their order. */
   async evaluate(runStep: number): Promise<Evaluation & { readonly count: number }> {
     const tasks: TaskOf<'evaluate'>[] = [];
@@ -291,6 +322,7 @@ export class WorkerPool {
       return { index, numShares: this.numThreads, partials: parts?.[index] ?? [], slice };
     });
     const sums: StepSums[] = [];
+    for (const at of this.#shared.times) new Float64Array(this.#memory.buffer, at).fill(0, 0, TIMES.update + 1);
     for (let attempt = 1; sums.length < steps.length; attempt++) {
       const rest = steps.slice(sums.length, sums.length + MAX_STEPS);
       const task = { kind: 'steps', partials, steps: rest, loads: this.#loads, clipNorm } as const;

@@ -24,7 +24,7 @@ import { workerData } from 'piscina';
 import { Barrier } from './barrier.ts';
 import { inject } from './faults.ts';
 import { Gatherer } from './gather.ts';
-import type { ThreadSetup } from './job.ts';
+import { type ThreadSetup, TIMES } from './job.ts';
 import { SubtreeSummer } from './subtree.ts';
 import type { ParameterVersion, PartialSum, Share, StepPlan, StepPosition, Task, TaskResults } from './tasks.ts';
 
@@ -106,10 +106,14 @@ class Thread {
       arrivals += share.numShares;
       return this.#barrier.arrive(arrivals);
     };
+    const times = new Float64Array(this.#setup.memory.buffer, this.#setup.layout.times[share.index]!);
     for (const [i, step] of steps.entries()) {
+      const started = performance.now();
       if (this.#setup.faults.length > 0) await inject(this.#setup.faults, share.index, step.runStep);
       await this.#gradient(step, share, loads);
+      const computed = performance.now();
       if (!allArrived()) return;
+      const gathered = performance.now();
       const tail = this.#setup.layout.tails[i]!;
       if (clipNorm === undefined) {
         this.#reduceAndUpdate(share, partials, tail, scalarsOf(step, 1));
@@ -122,6 +126,9 @@ class Thread {
         this.#updateSlice(scalars, this.#setup.layout.sum + from * 4, from, to - from);
       }
       if (!allArrived()) return;
+      times[TIMES.compute]! += computed - started;
+      times[TIMES.wait]! += gathered - computed;
+      times[TIMES.update]! += performance.now() - gathered;
       if (share.index === 0) this.#barrier.commit(i + 1);
     }
   }

@@ -24,14 +24,12 @@ export interface Connection {
 }
 
 /** One member, for people and dashboards. Bytes are those of the messages, as the coordinator sees them. */
-export interface MemberStatus extends MemberInfo {
+export interface MemberFacts extends MemberInfo {
   readonly id: string;
   readonly kind: 'local' | 'remote';
   readonly state: 'connected' | 'joining' | 'ready' | 'quarantined';
   readonly reason: string | undefined;
   readonly shards: Range | undefined;
-  readonly msPerShard: number | undefined;
-  readonly overheadMs: number | undefined;
   readonly roundTripMs: number | undefined;
   readonly bytesSent: number;
   readonly bytesReceived: number;
@@ -69,6 +67,7 @@ export class Crew {
   readonly #events: CrewEvents;
   readonly #membership: Membership;
   readonly #peers = new Map<string, Peer>();
+  readonly #endedBytes = { sent: 0, received: 0 };
   #terms: Terms | undefined;
   #numPeers = 0;
   #stopTicking: () => void;
@@ -112,8 +111,8 @@ export class Crew {
   }
 
   /** Everybody who takes part. */
-  status(ranges: ReadonlyMap<string, Range>): MemberStatus[] {
-    return this.#membership.all.map(({ id, kind, info, state, speed, roundTripMs }) => {
+  facts(ranges: ReadonlyMap<string, Range>): MemberFacts[] {
+    return this.#membership.all.map(({ id, kind, info, state, roundTripMs }) => {
       const peer = this.#peers.get(id);
       return {
         id,
@@ -122,8 +121,6 @@ export class Crew {
         state: state.name,
         reason: state.name === 'quarantined' ? state.reason : undefined,
         shards: ranges.get(id),
-        msPerShard: speed?.msPerShard,
-        overheadMs: speed?.overheadMs,
         roundTripMs,
         bytesSent: peer?.bytesSent ?? 0,
         bytesReceived: peer?.bytesReceived ?? 0,
@@ -162,6 +159,16 @@ export class Crew {
         this.#lose(id, reason);
       },
     };
+  }
+
+  /** Of messages, over all connections, ended ones included. */
+  get bytes(): { readonly sent: number; readonly received: number } {
+    let { sent, received } = this.#endedBytes;
+    for (const { bytesSent, bytesReceived } of this.#peers.values()) {
+      sent += bytesSent;
+      received += bytesReceived;
+    }
+    return { sent, received };
   }
 
   send(id: string, message: CoordinatorMessage): void {
@@ -228,6 +235,9 @@ export class Crew {
   }
 
   #lose(id: string, reason: string): void {
+    const { bytesSent = 0, bytesReceived = 0 } = this.#peers.get(id) ?? {};
+    this.#endedBytes.sent += bytesSent;
+    this.#endedBytes.received += bytesReceived;
     this.#peers.delete(id);
     this.#events.gone(id);
     this.#do(this.#membership.left(this.#now, id, reason));

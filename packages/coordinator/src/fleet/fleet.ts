@@ -7,13 +7,14 @@ import type { CloseReason, MessageOf, WorkerMessage } from '@lockstep/protocol';
 import type { PartialSum, StepPlan, StepSums } from '@lockstep/worker';
 import type { Clock } from './clock.ts';
 import { Counters } from './counters.ts';
-import { type Connection, Crew, LOCAL, type MemberStatus } from './crew.ts';
+import { type Connection, Crew, LOCAL, type MemberFacts } from './crew.ts';
 import { Ledger, type Owed } from './ledger.ts';
 import { type Accumulator, LocalMember } from './local-member.ts';
 import type { Member, MemberInfo, MembershipOptions, ReportedState } from './membership.ts';
 import type { Link, Terms } from './peer.ts';
 import { RangePlanner } from './range-planner.ts';
 import type { Cause, Timing } from './step-machine.ts';
+import { localReport, type StepReport, sharedReport } from './step-report.ts';
 import { StepRun } from './step-run.ts';
 
 /** What every worker is told, but for what the fleet knows itself. */
@@ -38,6 +39,7 @@ export interface FleetOptions {
   readonly membership: MembershipOptions;
   readonly timing: Timing;
   readonly report: (report: FleetReport) => void;
+  readonly onStep: (report: StepReport) => void;
 }
 
 /** What people are told. */
@@ -112,8 +114,13 @@ export class Fleet {
   }
 
   /** Everybody who takes part, for people. */
-  get members(): MemberStatus[] {
-    return this.#crew.status(this.#planner.current);
+  get members(): MemberFacts[] {
+    return this.#crew.facts(this.#planner.current);
+  }
+
+  /** Of messages to and from remote workers. */
+  get bytes(): { readonly sent: number; readonly received: number } {
+    return this.#crew.bytes;
   }
 
   /** Takes a worker's connection. */
@@ -142,12 +149,21 @@ export class Fleet {
       const rest = plans.slice(sums.length);
       // When nobody else takes part, the threads go from step to step by themselves.
       if (this.#crew.available.every(({ id }) => id === LOCAL)) {
-        sums.push(...(await this.#options.pool.step(rest, clipNorm)));
+        sums.push(...(await this.#localSteps(rest, clipNorm)));
         break;
       }
       const done = await this.#step(rest[0]!, clipNorm, signal);
       if (done) sums.push(done);
     }
+    return sums;
+  }
+
+  async #localSteps(plans: readonly StepPlan[], clipNorm: number | undefined): Promise<StepSums[]> {
+    const { pool, clock, plan, onStep } = this.#options;
+    const started = clock.now();
+    const sums = await pool.step(plans, clipNorm);
+    const ms = (clock.now() - started) / plans.length;
+    onStep(localReport(plans[0]!.runStep, plans.length, plan.numShards, ms, pool.times(plans.length)));
     return sums;
   }
 
@@ -157,7 +173,7 @@ export class Fleet {
     clipNorm: number | undefined,
     signal: AbortSignal | undefined,
   ): Promise<StepSums | undefined> {
-    const { pool } = this.#options;
+    const { pool, clock, onStep } = this.#options;
     const step = this.#createStep(plan);
     const giveUp = (): void => step.giveUp();
     signal?.addEventListener('abort', giveUp);
@@ -168,7 +184,12 @@ export class Fleet {
       const isComplete = await step.ended;
       this.#crew.stepped(step.participants);
       await step.finish();
-      return isComplete ? await pool.update(plan, [...step.machine.values.values()], clipNorm) : undefined;
+      if (!isComplete) return undefined;
+      const gathered = clock.now();
+      const sums = await pool.update(plan, [...step.machine.values.values()], clipNorm);
+      const { broadcastMs, startedAt, answers } = step;
+      onStep(sharedReport(plan.runStep, broadcastMs, gathered - startedAt, clock.now() - gathered, answers));
+      return sums;
     } finally {
       this.#current = undefined;
       signal?.removeEventListener('abort', giveUp);
@@ -258,7 +279,7 @@ export class Fleet {
       return;
     }
     this.#ledger.measure(owed, ms, computeMs);
-    if (step.isOpen(assignment)) step.answer(assignment, values);
+    if (step.isOpen(assignment)) step.answer(owed, values, computeMs);
     else this.#offer(this.#crew.get(id));
   }
 

@@ -199,7 +199,7 @@ export class Membership {
 
   /** Time has passed: pings, silent and late members, ends of quarantines. To be called every quarter of a heartbeat. */
   tick(now: number): MembershipAction[] {
-    const { heartbeatMs, heartbeatMisses } = this.#options;
+    const { heartbeatMs } = this.#options;
     // When this process itself was suspended, nobody's silence during that time counts.
     const gap = this.#tickedAt === undefined ? 0 : now - this.#tickedAt;
     this.#tickedAt = now;
@@ -207,16 +207,16 @@ export class Membership {
     for (const member of this.#members.values()) {
       if (member.kind === 'local') continue;
       if (gap > heartbeatMs * 2) {
-        member.heardAt += gap;
-        member.stateSince += gap;
+        member.heardAt = Math.min(now, member.heardAt + gap);
+        member.stateSince = Math.min(now, member.stateSince + gap);
       }
       const { id } = member;
-      const late = this.#isLate(member, now);
-      if (late) actions.push({ kind: 'expel', member: id, code: 'late', reason: late });
-      else if (now - member.heardAt > heartbeatMs * heartbeatMisses) {
-        const reason = `nothing was heard for ${((now - member.heardAt) / 1000).toFixed(1)} s`;
-        actions.push({ kind: 'expel', member: id, code: 'silent', reason });
-      } else if (member.state.name !== 'connected' && now - member.pingedAt >= heartbeatMs) {
+      const fault = this.#faultOf(member, now);
+      if (fault) {
+        actions.push({ kind: 'expel', member: id, ...fault });
+        continue;
+      }
+      if (member.state.name !== 'connected' && now - member.pingedAt >= heartbeatMs) {
         member.pingedAt = now;
         actions.push({ kind: 'ping', member: id });
       }
@@ -230,11 +230,18 @@ export class Membership {
     return actions;
   }
 
-  #isLate({ state, stateSince }: Member, now: number): string | undefined {
-    const { helloMs, readyMs } = this.#options;
-    if (state.name === 'connected' && now - stateSince > helloMs) return `no hello within ${helloMs / 1000} s`;
-    if (state.name === 'joining' && now - stateSince > readyMs) return `not ready within ${readyMs / 1000} s`;
-    return undefined;
+  /** Why a member's connection is to be ended; undefined when it is not. */
+  #faultOf({ state, stateSince, heardAt }: Member, now: number): { code: CloseReason; reason: string } | undefined {
+    const { helloMs, readyMs, heartbeatMs, heartbeatMisses } = this.#options;
+    if (state.name === 'connected') {
+      // Nobody is pinged before its hello.
+      return now - stateSince > helloMs ? { code: 'late', reason: `no hello within ${helloMs / 1000} s` } : undefined;
+    }
+    if (state.name === 'joining' && now - stateSince > readyMs) {
+      return { code: 'late', reason: `not ready within ${readyMs / 1000} s` };
+    }
+    if (now - heardAt <= heartbeatMs * heartbeatMisses) return undefined;
+    return { code: 'silent', reason: `nothing was heard for ${((now - heardAt) / 1000).toFixed(1)} s` };
   }
 
   #change(now: number, id: string, state: MemberState): Member | undefined {

@@ -6,8 +6,9 @@ import type { Range } from '@lockstep/core';
 import { candidateOf, type Member } from './membership.ts';
 import { makespanMs, planRanges } from './ranges.ts';
 
-/** Speeds are looked at again after so many steps. */
+/** Speeds are looked at again after so many steps, and sooner when a change of the ranges may have been a mistake. */
 const REVIEW_STEPS = 16;
+const FIRST_REVIEW_STEPS = 2;
 /** Ranges change when that makes a step faster by this factor. */
 const WORTHWHILE = 1.1;
 
@@ -21,7 +22,8 @@ export class RangePlanner {
   #desired: Ranges | undefined;
   /** The members that the ranges were planned for. */
   #roster = '';
-  #steps = 0;
+  /** How many more of them until then. */
+  #stepsToReview = REVIEW_STEPS;
 
   constructor(numShards: number, announce: (member: Member, shards: readonly number[]) => void) {
     this.#numShards = numShards;
@@ -43,7 +45,7 @@ export class RangePlanner {
       return this.#ranges;
     }
     if (this.#desired && [...this.#desired.keys()].some((id) => !present.has(id))) this.#desired = undefined;
-    if (roster !== this.#roster || ++this.#steps >= REVIEW_STEPS) this.#review(members, roster);
+    if (roster !== this.#roster || --this.#stepsToReview <= 0) this.#review(members, roster);
     if (this.#desired && members.every((member) => missing(member, this.#desired!).length === 0)) {
       this.#take(this.#desired, roster);
     }
@@ -53,7 +55,7 @@ export class RangePlanner {
   #review(members: readonly Member[], roster: string): void {
     const changed = roster !== this.#roster;
     this.#roster = roster;
-    this.#steps = 0;
+    this.#stepsToReview = REVIEW_STEPS;
     const candidates = members.map(candidateOf);
     const best = planRanges(candidates, this.#numShards);
     if (!changed && makespanMs(this.#ranges, candidates) < WORTHWHILE * makespanMs(best, candidates)) return;
@@ -68,7 +70,7 @@ export class RangePlanner {
     this.#ranges = ranges;
     this.#desired = undefined;
     this.#roster = roster;
-    this.#steps = 0;
+    this.#stepsToReview = FIRST_REVIEW_STEPS;
   }
 }
 

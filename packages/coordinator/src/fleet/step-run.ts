@@ -10,6 +10,7 @@ import type { Accumulator, LocalMember, LocalOutcome } from './local-member.ts';
 import { candidateOf, type Member } from './membership.ts';
 import { missingShards } from './range-planner.ts';
 import { type Cause, type StepAction, StepMachine, type Timing } from './step-machine.ts';
+import type { Answer } from './step-report.ts';
 
 /** Time that fetching is granted: half a megabyte a second. */
 const GRACE_MS_PER_BYTE = 2_000 / 2 ** 20;
@@ -35,6 +36,10 @@ export class StepRun {
   readonly plan: StepPlan;
   readonly startedAt: number;
   readonly participants = new Set<string>();
+  /** In the order in which they came. */
+  readonly answers: Answer[] = [];
+  /** When all first assignments were handed to the network. */
+  broadcastMs = 0;
   readonly machine: StepMachine<PartialSum>;
   /** True when the step is complete, false when it was given up. */
   readonly ended: Promise<boolean>;
@@ -67,6 +72,7 @@ export class StepRun {
 
   begin(ranges: ReadonlyMap<string, Range>, members: readonly Member[]): void {
     this.#perform(this.machine.begin(this.#now, ranges, members.map(candidateOf)));
+    this.broadcastMs = this.#now - this.startedAt;
   }
 
   /** Whether an answer to this assignment is still of use. */
@@ -82,7 +88,12 @@ export class StepRun {
     if (!this.#isOver) this.#perform(this.machine.remove(this.#now, member));
   }
 
-  answer(assignment: number, values: ReadonlyMap<number, PartialSum>): void {
+  answer(
+    { assignment, member, range }: Owed<StepRun>,
+    values: ReadonlyMap<number, PartialSum>,
+    computeMs: number,
+  ): void {
+    this.answers.push({ member, numShards: range.to - range.from, atMs: this.#now - this.startedAt, computeMs });
     this.#perform(this.machine.answer(this.#now, assignment, values));
   }
 
@@ -219,7 +230,7 @@ export class StepRun {
     const { partials } = outcome;
     if (this.#isOver) pool.release(partials);
     else if (partials.every((partial) => pool.isFinite(partial))) {
-      this.answer(assignment, new Map(partials.map((partial) => [partial.node, partial])));
+      this.answer(owed, new Map(partials.map((partial) => [partial.node, partial])), ms);
     } else {
       pool.release(partials);
       this.fail(diverged(this.plan));

@@ -82,6 +82,7 @@ function open(plan: ShardPlan, clock: VirtualClock, local: boolean, minWorkers: 
     membership: MEMBERSHIP,
     timing: TIMING,
     report: (report) => reports.push(report),
+    onStep: () => {},
   });
   return { pool, fleet, reports };
 }
