@@ -81,3 +81,44 @@ export function finished(child: ChildProcess): Promise<Finished> {
 
 export const lockstep = (args: readonly string[], env?: NodeJS.ProcessEnv, cwd?: string): Promise<Finished> =>
   finished(start(args, env, cwd));
+
+/** A command that is under way, and the JSON lines that it has written so far. */
+export class Running {
+  readonly child: ChildProcess;
+  // biome-ignore lint/suspicious/noExplicitAny: as in Finished
+  readonly events: any[] = [];
+  readonly end: Promise<Finished>;
+  /** Its words for people. */
+  text = '';
+  #onEvent: (() => void)[] = [];
+
+  constructor(args: readonly string[], env?: NodeJS.ProcessEnv, cwd?: string) {
+    this.child = start(args, env, cwd);
+    let rest = '';
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop()!;
+      this.events.push(...lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)));
+      for (const wake of this.#onEvent.splice(0)) wake();
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.text += text;
+    });
+    this.end = finished(this.child);
+  }
+
+  /** Waits for the first event, from number `first` on, that is as described. */
+  // biome-ignore lint/suspicious/noExplicitAny: as in Finished
+  async event(matches: (event: any) => boolean, first = 0): Promise<any> {
+    for (;;) {
+      const found = this.events.slice(first).find(matches);
+      if (found) return found;
+      if (this.child.exitCode !== null) throw new Error(`it ended: ${(await this.end).stderr}`);
+      await Promise.race([new Promise<void>((resolve) => this.#onEvent.push(resolve)), this.end]);
+    }
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+}

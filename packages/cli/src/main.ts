@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { datasetCommand } from './commands/dataset.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
+import { joinCommand } from './commands/join.ts';
 import { trainCommand } from './commands/train.ts';
 import { die, INTERRUPTED } from './signals.ts';
 
@@ -18,6 +19,7 @@ function createProgram(): Command {
     .configureHelp({ sortSubcommands: false })
     .configureOutput({ outputError: () => {} });
   trainCommand(program);
+  joinCommand(program);
   evaluateCommand(program);
   datasetCommand(program);
   const inherit = (command: Command): void => {

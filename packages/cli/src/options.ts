@@ -30,11 +30,18 @@ export function addOptions(command: Command, schema: z.ZodObject): Command {
   return command;
 }
 
-const placeholderOf = (name: string): string => {
-  if (/dir$/i.test(name)) return 'folder';
-  if (name === 'out') return 'file';
-  return name === 'model' ? 'name|file' : 'name';
+const PLACEHOLDERS: Readonly<Record<string, string>> = {
+  out: 'file',
+  model: 'name|file',
+  token: 'token',
+  tlsCa: 'file',
+  tlsFingerprint: 'sha256',
 };
+
+const placeholderOf = (name: string): string => PLACEHOLDERS[name] ?? (/dir$/i.test(name) ? 'folder' : 'name');
+
+/** Options whose values are not repeated to the terminal, from where they would go on into logs. */
+const SECRETS: ReadonlySet<string> = new Set(['token']);
 
 const parseNumber =
   (flag: string) =>
@@ -55,7 +62,7 @@ export function checkOptions<Schema extends z.ZodObject>(
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => {
     const name = String(issue.path[0] ?? '');
-    return `${flagOf(name)} ${String(values[name])}: ${issue.message}`;
+    return `${flagOf(name)}${SECRETS.has(name) ? '' : ` ${String(values[name])}`}: ${issue.message}`;
   });
   throw new LockstepError('usage', `${problems.join('; ')}.`, 'See --help.');
 }

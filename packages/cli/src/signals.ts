@@ -4,12 +4,12 @@ import type { Output } from './output.ts';
 export const INTERRUPTED = 130;
 const GRACE_MS = 60_000;
 
-/** An abort signal that SIGINT and SIGTERM trigger. */
-export function interruptible(output: Output): AbortSignal {
+/** An abort signal that SIGINT and SIGTERM trigger. @param stopping what is said then */
+export function interruptible(output: Output, stopping = 'Stopping after this step'): AbortSignal {
   const controller = new AbortController();
   const handle = (): void => {
     if (controller.signal.aborted) die('SIGINT');
-    output.line('Stopping after this step; press Ctrl-C again to stop at once.');
+    output.line(`${stopping}; press Ctrl-C again to stop at once.`);
     controller.abort();
     setTimeout(() => die('SIGINT'), GRACE_MS).unref();
   };

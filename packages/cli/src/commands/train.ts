@@ -1,11 +1,12 @@
 /** `lockstep train`: start a coordinator with local workers and train. */
 import { type TrainOptions, train, trainOptions } from '@lockstep/coordinator';
-import type { EpochEvent, TrainEvent } from '@lockstep/protocol';
+import type { EpochEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { addOptions, checkOptions } from '../options.ts';
 import { bar, duration, integer, Output, percent } from '../output.ts';
 import { interruptible } from '../signals.ts';
+import { tokenFrom } from '../token.ts';
 import { showDownload } from './download-progress.ts';
 
 export function trainCommand(program: Command): void {
@@ -14,18 +15,24 @@ export function trainCommand(program: Command): void {
     .description('Train a model with the workers of this machine. Without flags: the 784-256-10 net on Fashion-MNIST.')
     .option('--json', 'write one JSON object a line to standard output, words for people to standard error')
     .addHelpText('after', '\nFlags that are not given follow the recipe of the model. Ctrl-C stops the run cleanly.');
-  addOptions(command, trainOptions).action(async ({ json, ...flags }: { json?: boolean }) => {
+  addOptions(command, trainOptions).action(async ({ json, ...flags }: { json?: boolean; token?: string }) => {
     checkOptions(trainOptions, flags);
     // Defaults are left to `train`: a resumed run has its own.
     const given = Object.entries(flags).filter(([name]) => command.getOptionValueSource(name) === 'cli');
-    await run(new Output(json ?? false), Object.fromEntries(given));
+    const token = tokenFrom(flags.token);
+    await run(new Output(json ?? false), { ...Object.fromEntries(given), ...(token === undefined ? {} : { token }) });
   });
 }
 
 async function run(output: Output, options: TrainOptions): Promise<void> {
   const signal = interruptible(output);
   const show = new Display(output);
-  for await (const event of train(options, { signal, onDownload: showDownload(output) })) {
+  const context = {
+    signal,
+    onDownload: showDownload(output),
+    onInvitation: (command: string) => show.invite(command),
+  };
+  for await (const event of train(options, context)) {
     show.event(event);
     if (event.event !== 'progress') output.event(event);
   }
@@ -37,14 +44,32 @@ class Display {
   readonly #started = performance.now();
   #trainingSince: number | undefined;
   #startFraction = 0;
+  #hasTable = false;
 
   constructor(output: Output) {
     this.#output = output;
   }
 
+  /** @param command joins the run from another machine; may hold a token that was made for it */
+  invite(command: string): void {
+    this.#output.line(`${pc.bold('join')}    ${command}`);
+  }
+
   event(event: TrainEvent): void {
     const output = this.#output;
     switch (event.event) {
+      // The invitation says it already.
+      case 'listening':
+        return;
+      case 'waiting':
+        output.line(`${pc.bold('wait')}    ${event.ready} of ${event.needed} workers are ready`);
+        return;
+      case 'reassigned':
+        // What is given out twice to be safe is no news.
+        if (event.cause !== 'speculated') {
+          output.line(pc.dim(`  step ${event.runStep}: ${event.worker} computes ${shards(event)} (${event.cause})`));
+        }
+        return;
       case 'dataset': {
         output.endProgress();
         const samples = `${integer(event.trainSamples)} training and ${integer(event.testSamples)} test pictures`;
@@ -53,11 +78,7 @@ class Display {
         return;
       }
       case 'worker':
-        output.line(
-          event.state === 'ready'
-            ? `${pc.bold('worker')}  ${event.threads} threads, engine ${event.engine} on ${event.device}: ${event.reason}`
-            : `${pc.bold('worker')}  ${event.id} ${event.state}: ${event.reason}`,
-        );
+        output.line(workerLine(event));
         return;
       case 'model':
         output.line(
@@ -65,8 +86,6 @@ class Display {
             `learning rate ${event.learningRate} (${event.schedule}), ${event.epochs} epochs of ${event.stepsPerEpoch} steps ` +
             `of ${event.batchSize} in ${event.shards} shards, seed ${event.seed}`,
         );
-        output.line();
-        output.line(pc.dim('epoch   train loss  accuracy   test loss  accuracy   samples/s   time'));
         return;
       case 'progress': {
         const now = performance.now();
@@ -91,6 +110,12 @@ class Display {
         );
         return;
       case 'epoch':
+        // Not sooner: until the first epoch is over, workers may come and go.
+        if (!this.#hasTable) {
+          output.line();
+          output.line(pc.dim('epoch   train loss  accuracy   test loss  accuracy   samples/s   time'));
+        }
+        this.#hasTable = true;
         output.line(epochLine(event));
         return;
       case 'resumed':
@@ -114,6 +139,15 @@ class Display {
     }
   }
 }
+
+function workerLine({ id, name, state, threads, engine, device, reason }: WorkerEvent): string {
+  const who = name === undefined ? '' : `${id} (${name}) `;
+  const what = state === 'ready' ? `${threads} threads, engine ${engine} on ${device}: ` : `${state}: `;
+  return `${pc.bold('worker')}  ${who}${what}${reason}`;
+}
+
+const shards = ({ from, to }: { readonly from: number; readonly to: number }): string =>
+  to === from + 1 ? `shard ${from}` : `shards ${from} to ${to - 1}`;
 
 function epochLine(event: EpochEvent): string {
   const epoch = `${event.epoch}/${event.epochs}`.padEnd(8);

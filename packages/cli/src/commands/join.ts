@@ -1,0 +1,38 @@
+/** `lockstep join`: work for a coordinator on another machine until its run is over. */
+import { cacheRoot } from '@lockstep/dataset';
+import { join, joinOptions } from '@lockstep/worker';
+import type { Command } from 'commander';
+import { addOptions, checkOptions } from '../options.ts';
+import { Output } from '../output.ts';
+import { interruptible } from '../signals.ts';
+import { tokenFrom } from '../token.ts';
+import { JoinDisplay } from './join-display.ts';
+
+/** The URL is an argument, and the cache is where the environment says. */
+const flags = joinOptions.omit({ url: true, cacheDir: true });
+
+export function joinCommand(program: Command): void {
+  const command = program
+    .command('join')
+    .description('Join a run as a worker: compute gradients for a coordinator, and dial again whenever it is lost.')
+    .argument('<url>', 'address of the coordinator, as it shows it: ws://host:7070, or wss:// with TLS')
+    .option('--json', 'write one JSON object a line to standard output, words for people to standard error')
+    .addHelpText(
+      'after',
+      '\nThe token is also read from LOCKSTEP_TOKEN, which lists of processes do not show. Ctrl-C leaves the run.',
+    );
+  addOptions(command, flags).action(async (url: string, { json, ...given }: { json?: boolean; token?: string }) => {
+    const token = tokenFrom(given.token);
+    const output = new Output(json ?? false);
+    const options = { ...checkOptions(flags, { ...given, token }), url, cacheDir: cacheRoot(process.env) };
+    const display = new JoinDisplay(output);
+    try {
+      for await (const event of join(options, { signal: interruptible(output, 'Leaving the run') })) {
+        display.event(event);
+        output.event(event);
+      }
+    } finally {
+      display.end();
+    }
+  });
+}

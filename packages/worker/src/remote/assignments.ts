@@ -1,0 +1,159 @@
+/** What a worker is asked to compute, done one after the other in the order in which it was asked. */
+import { LockstepError } from '@lockstep/core';
+import { type CoordinatorMessage, FrameError, type MessageOf } from '@lockstep/protocol';
+import type { WorkerPool } from '../pool.ts';
+import type { Connection } from './connection.ts';
+import type { Fetcher } from './fetcher.ts';
+import type { RemoteJob } from './job.ts';
+import { Mailbox } from './mailbox.ts';
+import { follow } from './within.ts';
+
+export type Work = MessageOf<CoordinatorMessage, 'work'>;
+
+/** Assignments that may wait; no honest coordinator comes near it. */
+const MAX_WAITING = 64;
+const MAX_REASON_LENGTH = 500;
+const CANCELLED = 'cancelled';
+
+type Item =
+  /** In the order of the work, since the pool keeps two versions and the newer replaces the one before the last. */
+  | { readonly kind: 'parameters'; readonly runStep: number; readonly payload: Uint8Array }
+  | { readonly kind: 'work'; readonly work: Work };
+
+export interface AssignmentsOptions {
+  readonly job: RemoteJob;
+  readonly connection: Connection;
+  readonly fetcher: Fetcher;
+  /** Called when a result was handed to the connection. */
+  readonly onDone: (work: Work, computeMs: number) => void;
+}
+
+export class Assignments {
+  readonly #options: AssignmentsOptions;
+  readonly #queue = new Mailbox<Item>();
+  /** The step of the parameters that came last. */
+  #runStep: number | undefined;
+  #numWaiting = 0;
+  #current: { readonly assignment: number; readonly controller: AbortController } | undefined;
+  /** Aborted when nothing is to be done any more. */
+  readonly #stopping = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  /** Resolves when the last result has left. */
+  #sending: Promise<void> = Promise.resolve();
+
+  constructor(options: AssignmentsOptions) {
+    this.#options = options;
+  }
+
+  /** @returns rejects when the process cannot go on; ends with {@link stop} */
+  start(pool: WorkerPool): Promise<void> {
+    this.#running = this.#run(pool);
+    return this.#running;
+  }
+
+  /** @throws FrameError when they are not as long as the job's */
+  parameters(runStep: number, payload: Uint8Array): void {
+    const expected = this.#options.job.network.layout.numParameters * Float32Array.BYTES_PER_ELEMENT;
+    if (payload.length !== expected) {
+      throw new FrameError(`parameters of ${payload.length} bytes in place of ${expected}`);
+    }
+    this.#runStep = runStep;
+    this.#queue.push({ kind: 'parameters', runStep, payload });
+    this.#forgetUnused();
+  }
+
+  /** @throws FrameError when there is no such work, or too much */
+  work(work: Work): void {
+    const { plan } = this.#options.job;
+    if (work.from >= work.to || work.to > plan.numShards || work.step >= plan.stepsPerEpoch) {
+      throw new FrameError(`work on shards ${work.from} to ${work.to} at step ${work.step}, which do not exist`);
+    }
+    if (this.#numWaiting >= MAX_WAITING) throw new FrameError(`more than ${MAX_WAITING} assignments that wait`);
+    if (work.runStep !== this.#runStep) {
+      this.#failed(work.assignment, `the parameters of step ${work.runStep} are not there`);
+      return;
+    }
+    this.#numWaiting++;
+    this.#queue.push({ kind: 'work', work });
+  }
+
+  cancel(assignment: number): void {
+    const waiting = this.#queue.remove((item) => item.kind === 'work' && item.work.assignment === assignment);
+    if (waiting.length > 0) {
+      this.#numWaiting -= waiting.length;
+      this.#forgetUnused();
+      this.#failed(assignment, CANCELLED);
+    } else if (this.#current?.assignment === assignment) {
+      this.#current.controller.abort();
+    }
+  }
+
+  /** Parameters that no work waits for make room: a worker that lags behind keeps no long row of them. */
+  #forgetUnused(): void {
+    this.#queue.remove((item, following) => item.kind === 'parameters' && following?.kind === 'parameters');
+  }
+
+  async stop(): Promise<void> {
+    this.#queue.end('discard');
+    this.#stopping.abort();
+    // Its failure goes to whoever called start.
+    await this.#running.catch(() => {});
+  }
+
+  #failed(assignment: number, reason: string): void {
+    void this.#options.connection.send({ type: 'failed', assignment, reason: reason.slice(0, MAX_REASON_LENGTH) });
+  }
+
+  async #run(pool: WorkerPool): Promise<void> {
+    for await (const item of this.#queue) {
+      if (item.kind === 'parameters') pool.load(item.runStep, item.payload);
+      else {
+        this.#numWaiting--;
+        await this.#do(pool, item.work);
+      }
+    }
+  }
+
+  async #do(pool: WorkerPool, work: Work): Promise<void> {
+    const { assignment, from, to } = work;
+    const controller = new AbortController();
+    const unfollow = follow(this.#stopping.signal, controller);
+    const { signal } = controller;
+    this.#current = { assignment, controller };
+    try {
+      const shards = Array.from({ length: to - from }, (_, i) => from + i);
+      await this.#options.fetcher.need(shards, signal);
+      if (signal.aborted) this.#failed(assignment, CANCELLED);
+      else await this.#compute(pool, work, signal);
+    } catch (error) {
+      const { message } = error as Error;
+      this.#failed(assignment, message);
+      // A thread is stuck, perhaps in native code: nothing can be computed here any more.
+      if (error instanceof LockstepError && error.code === 'worker-timeout') throw error;
+    } finally {
+      unfollow();
+      this.#current = undefined;
+    }
+  }
+
+  async #compute(pool: WorkerPool, work: Work, signal: AbortSignal): Promise<void> {
+    const { assignment, generation, epoch, step, runStep, from, to } = work;
+    const started = performance.now();
+    signal.addEventListener('abort', () => pool.cancel(), { once: true });
+    const partials = await pool.gradient({ epoch, step, runStep }, { from, to }, true);
+    const computeMs = performance.now() - started;
+    if (!partials) {
+      this.#failed(assignment, CANCELLED);
+      return;
+    }
+    // One result is on its way while the next is computed, and no more: a slow line does not fill the memory.
+    await this.#sending;
+    const nodes = partials.map(({ node }) => node);
+    this.#sending = this.#options.connection.send(
+      { type: 'result', assignment, generation, runStep, nodes, computeMs },
+      partials.map((partial) => pool.bytes(partial)),
+    );
+    pool.release(partials);
+    this.#options.onDone(work, computeMs);
+  }
+}
