@@ -1,7 +1,8 @@
 /** Which WebSockets are handed over, and what the others are told. */
 import { once } from 'node:events';
+import { SUBPROTOCOL } from '@lockstep/protocol';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { CoordinatorServer, SUBPROTOCOL } from './index.ts';
+import { CoordinatorServer } from './index.ts';
 import { bySubprotocol, defaults, dial, join, openServer, rawSocketOf, TOKEN, talk } from './testing/peers.ts';
 
 afterEach(() => vi.restoreAllMocks());

@@ -2,17 +2,11 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { SUBPROTOCOL, TOKEN_SUBPROTOCOL } from '@lockstep/protocol';
 import { generate } from 'selfsigned';
 import { onTestFinished } from 'vitest';
 import WebSocket, { type ClientOptions } from 'ws';
-import {
-  CoordinatorServer,
-  type ServerLimits,
-  type ServerOptions,
-  SUBPROTOCOL,
-  TOKEN_SUBPROTOCOL,
-  type WorkerPeer,
-} from '../index.ts';
+import { CoordinatorServer, type ServerLimits, type ServerOptions, type WorkerPeer } from '../index.ts';
 
 export const TOKEN = 'correct-horse';
 export const bearer = { authorization: `Bearer ${TOKEN}` };
