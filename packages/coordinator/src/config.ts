@@ -83,6 +83,11 @@ export const trainOptions = z.strictObject({
   limitTrain: positive.optional().describe('train on the first N samples only'),
   limitTest: positive.optional().describe('evaluate on the first N samples only'),
   logEvery: z.int().nonnegative().default(0).describe('report every Nth step (0: none)'),
+  trace: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('write a Chrome trace of every step on every worker (ui.perfetto.dev shows it)'),
   runDir: z.string().min(1).optional().describe('where to save the run (default: runs/<time>-<model>)'),
   checkpointEvery: z
     .int()
@@ -109,6 +114,7 @@ const RESUMABLE: readonly (keyof TrainOptions)[] = [
   ...(Object.keys(engineOptions) as (keyof typeof engineOptions)[]),
   ...(Object.keys(remoteOptions) as (keyof typeof remoteOptions)[]),
   'dataDir',
+  'trace',
   'logEvery',
   'checkpointEvery',
   'keepCheckpoints',

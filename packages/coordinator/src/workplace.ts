@@ -64,7 +64,7 @@ export class Workplace {
 
   /** Starts the threads and listens. @throws LockstepError when the port or the certificate cannot be used */
   static async open(options: WorkplaceOptions): Promise<Workplace> {
-    const { config, plan, model, folder, pages } = options;
+    const { config, plan, model, folder, pages, report } = options;
     const { layout } = model.network;
     const tls = await readTls(config.tlsCert, config.tlsKey);
     const before = await folder.readAccess();
@@ -81,6 +81,7 @@ export class Workplace {
         admit(socket, fleet),
       );
     try {
+      if (config.trace !== undefined) await observatory.trace(config.trace, (message) => report(notice(message)));
       // Workers look for a resumed run where it was before; when somebody else is there now, it is worth a new place.
       const server =
         config.port === undefined && before
@@ -110,11 +111,13 @@ export class Workplace {
   async close(finished: boolean): Promise<void> {
     if (finished) this.fleet.close('finished', 'The run is finished.');
     else this.fleet.close('stopping', 'The coordinator stops; it may come back.');
-    this.observatory.close();
+    await this.observatory.close();
     await this.server.close();
     await this.pool.close();
   }
 }
+
+const notice = (message: string): TrainEvent => ({ event: 'error', fatal: false, code: 'output-unwritable', message });
 
 function openPool({ config, model, dataset, job, report, engine }: WorkplaceOptions): WorkerPool {
   const { kind, device } = engine;

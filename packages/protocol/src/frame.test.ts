@@ -18,9 +18,9 @@ const fromWorker: { readonly [Type in WorkerMessage['type']]: MessageOf<WorkerMe
   ready: { type: 'ready', jobHash: hash, layoutHash: hash, engine: 'onnx', device: 'cpu', shards: [0, 7, 4095] },
   holds: { type: 'holds', shards: everyShard.slice(-200) },
   fetch: { type: 'fetch', digest: hash, offset: 2 ** 33 + 1 },
-  result: { type: 'result', assignment: 9, generation: 2, runStep: 70_000, nodes: [5, 6, 8191], computeMs: 12.75 },
+  result: { type: 'result', assignment: 9, generation: 2, runStep: 70_000, nodes: [5, 6, 8191], startedAt: 3.5, computeMs: 12.75 },
   failed: { type: 'failed', assignment: 9, reason: 'out of memory' },
-  pong: { type: 'pong', sentAt: 1.7e12 },
+  pong: { type: 'pong', sentAt: 1.7e12, at: 17.5 },
 };
 
 const fromCoordinator: { readonly [Type in CoordinatorMessage['type']]: MessageOf<CoordinatorMessage, Type> } = {
@@ -58,7 +58,7 @@ function frameOf(header: Uint8Array): Uint8Array {
   return bytes;
 }
 
-const pong = { type: 'pong', sentAt: 5 };
+const pong = { type: 'pong', sentAt: 5, at: 6 };
 
 describe('a frame', () => {
   it.each(both)('brings a $message.type across', ({ message, decode }) => {
@@ -160,8 +160,8 @@ describe('a frame that no honest peer sends', () => {
     ['no type', { sentAt: 5 }],
     ['an unknown type', { type: 'constructor' }],
     ['a field too few', { type: 'holds' }],
-    ['a text for a number', { type: 'pong', sentAt: '5' }],
-    ['NaN', { type: 'pong', sentAt: Number.NaN }],
+    ['a text for a number', { type: 'pong', sentAt: '5', at: 6 }],
+    ['NaN', { type: 'pong', sentAt: Number.NaN, at: 6 }],
     ['a negative count', { ...fromWorker.failed, assignment: -1 }],
     ['half a count', { ...fromWorker.failed, assignment: 0.5 }],
     ['a count beyond 2^53', { ...fromWorker.failed, assignment: 2 ** 53 }],
@@ -186,7 +186,7 @@ describe('a frame that no honest peer sends', () => {
   });
 
   it.each(['__proto__', 'constructor', 'prototype'])('a field called %s does no harm', (key) => {
-    const header = packr.pack(JSON.parse(`{"type":"pong","sentAt":5,"${key}":{"shards":[1],"toString":1}}`));
+    const header = packr.pack(JSON.parse(`{"type":"pong","sentAt":5,"at":6,"${key}":{"shards":[1],"toString":1}}`));
     const { message } = decodeFromWorker(frameOf(header));
     expect(message).toEqual(pong);
     expect(Object.getPrototypeOf(message)).toBe(Object.prototype);

@@ -11,6 +11,9 @@ const shards = z.array(shard).max(4096);
 /** Milliseconds of the sender's own clock; the receiver only sends them back. */
 const stamp = z.number();
 
+/** Milliseconds of the worker's own clock; only differences count, and by pings the coordinator finds the one to its own. */
+const ownTime = z.number();
+
 /** "I speak this version; this is who I am." The first message of a worker. */
 const hello = z.object({
   type: z.literal('hello'),
@@ -47,7 +50,8 @@ const result = z.object({
   runStep: count,
   /** Nodes of the reduction tree, ascending by shard; together exactly the shards of the assignment. */
   nodes: z.array(z.int().min(1).max(8191)).max(64),
-  /** From the first gradient to the last addition. */
+  startedAt: ownTime,
+  /** From the first gradient, at `startedAt`, to the last addition. */
   computeMs: z.number().nonnegative(),
 });
 
@@ -55,7 +59,7 @@ const result = z.object({
 const failed = z.object({ type: z.literal('failed'), assignment: count, reason: z.string().max(500) });
 
 /** "I am here": answers a ping. */
-const pong = z.object({ type: z.literal('pong'), sentAt: stamp });
+const pong = z.object({ type: z.literal('pong'), sentAt: stamp, at: ownTime });
 
 export const workerMessage = z.discriminatedUnion('type', [hello, ready, holds, fetch, result, failed, pong]);
 

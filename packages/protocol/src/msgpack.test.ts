@@ -14,12 +14,12 @@ function frameOf(header: Uint8Array): Uint8Array {
 const text = (value: string): number[] => [0xa0 + value.length, ...Buffer.from(value)];
 /** A valid pong with one more field, which a reader passes over, made of these msgpack bytes. */
 const withExtra = (...extra: number[]): Uint8Array =>
-  frameOf(Uint8Array.of(0x83, ...text('type'), ...text('pong'), ...text('sentAt'), 5, ...text('x'), ...extra));
-const pong = { type: 'pong', sentAt: 5 };
+  frameOf(Uint8Array.of(0x84, ...text('type'), ...text('pong'), ...text('sentAt'), 5, ...text('at'), 6, ...text('x'), ...extra));
+const pong = { type: 'pong', sentAt: 5, at: 6 };
 
 describe('a header', () => {
   it('may write integers at any width', () => {
-    const fields = [...text('type'), ...text('pong'), ...text('sentAt')];
+    const fields = [...text('type'), ...text('pong'), ...text('at'), 6, ...text('sentAt')];
     for (const five of [
       [5],
       [0xcc, 5],
@@ -33,7 +33,7 @@ describe('a header', () => {
       [0xca, 0x40, 0xa0, 0, 0],
       [0xcb, 0x40, 0x14, 0, 0, 0, 0, 0, 0],
     ]) {
-      expect(decodeFromWorker(frameOf(Uint8Array.of(0x82, ...fields, ...five))).message).toEqual(pong);
+      expect(decodeFromWorker(frameOf(Uint8Array.of(0x83, ...fields, ...five))).message).toEqual(pong);
     }
   });
 

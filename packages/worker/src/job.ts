@@ -18,9 +18,9 @@ import type { Fault } from './faults.ts';
 /** The most steps that threads do before they report. */
 export const MAX_STEPS = 64;
 
-/** What a thread's time goes to, in milliseconds: places in a share's block of doubles. */
-export const TIMES = { compute: 0, wait: 1, update: 2 } as const;
-const NUM_TIMES = 3;
+/** Moments of a step, as each thread notes them: places in a block of doubles. */
+export const MARKS = { started: 0, computed: 1, gathered: 2, ended: 3 } as const;
+export const NUM_MARKS = 4;
 
 /** Room for partial sums is reserved for every shard, up to this many bytes; the system lends it when it is used. */
 const MAX_PARTIAL_BYTES = 3 * 2 ** 29;
@@ -64,8 +64,8 @@ export interface SharedLayout {
   readonly squares: number;
   /** Per step of a batch: loss sum, number correct and count. */
   readonly tails: readonly number[];
-  /** Per share, what its thread spent time on in a batch of steps; see TIMES. */
-  readonly times: readonly number[];
+  /** Per share, its thread's moments of each step of a batch; see MARKS. */
+  readonly marks: readonly number[];
   /** Control block of the threads' barrier. */
   readonly control: number;
 }
@@ -116,7 +116,9 @@ export function allocateShared(
     scratch: vectors(numThreads, numRegisters * BLOCK_LENGTH),
     squares: region.bytes(Math.ceil(layout.numWeights / BLOCK_LENGTH) * 8),
     tails: vectors(MAX_STEPS, layout.sumLength - layout.numParameters),
-    times: Array.from({ length: numThreads }, () => region.bytes(NUM_TIMES * Float64Array.BYTES_PER_ELEMENT)),
+    marks: Array.from({ length: numThreads }, () =>
+      region.bytes(MAX_STEPS * NUM_MARKS * Float64Array.BYTES_PER_ELEMENT),
+    ),
     control: region.bytes(CONTROL_BYTES),
   };
   return { memory: region.allocate('shared'), layout: shared };

@@ -15,7 +15,16 @@ import {
 import { type Evaluation, type Network, numElements } from '@lockstep/engine';
 import { Barrier } from './barrier.ts';
 import type { Fault } from './faults.ts';
-import { allocateShared, divideRange, type Job, MAX_STEPS, type SharedLayout, type SharedSplit, TIMES } from './job.ts';
+import {
+  allocateShared,
+  divideRange,
+  type Job,
+  MARKS,
+  MAX_STEPS,
+  NUM_MARKS,
+  type SharedLayout,
+  type SharedSplit,
+} from './job.ts';
 import type { Combination, PartialSum, PreparedEngine, Share, StepPlan, StepPosition } from './tasks.ts';
 import { DEADLINES, type Deadlines, gaveUp, MAX_ATTEMPTS, type TaskOf, Threads } from './threads.ts';
 
@@ -40,13 +49,15 @@ export interface StepSums {
   readonly count: number;
 }
 
-/** What the latest steps took, per step. */
-export interface StepTimes {
-  /** Of each thread, and its share of the samples. */
-  readonly threads: readonly { readonly computeMs: number; readonly share: number }[];
-  /** From the first thread's start to the last thread's last gradient. */
-  readonly computeMs: number;
-  readonly updateMs: number;
+/** One thread's moments of a step, in milliseconds since 1970. */
+export interface StepMarks {
+  readonly started: number;
+  /** Its gradients are there. */
+  readonly computed: number;
+  /** Everybody's are. */
+  readonly gathered: number;
+  /** All threads have updated. */
+  readonly ended: number;
 }
 
 /** One thread per core, as the operating system counts them for this process. */
@@ -72,6 +83,8 @@ export class WorkerPool {
   readonly #kernels;
   /** How often parameters came from outside. */
   #loads = 0;
+  /** Steps whose moments are known, of the latest batch. */
+  #numMarked = 0;
 
   constructor(options: PoolOptions) {
     const { job, network, train, test, numThreads, onRecovery, faults = [], deadlines = DEADLINES } = options;
@@ -204,21 +217,27 @@ export class WorkerPool {
     return sums!;
   }
 
-  /** Of the latest call of {@link step}, whose steps were that many. */
-  times(numSteps: number): StepTimes {
-    const { numShards } = this.#plan;
-    const ranges = divideRange({ from: 0, to: numShards }, this.numThreads);
-    const blocks = this.#shared.times.map((at) => new Float64Array(this.#memory.buffer, at));
-    const mean = (block: Float64Array, place: number): number => block[place]! / numSteps;
-    const threads = blocks.map((block, i) => {
-      return { computeMs: mean(block, TIMES.compute), share: (ranges[i]!.to - ranges[i]!.from) / numShards };
-    });
-    // All begin a step together, and each waits for the last.
-    const computeMs = mean(blocks[0]!, TIMES.compute) + mean(blocks[0]!, TIMES.wait);
-    return { threads, computeMs, updateMs: mean(blocks[0]!, TIMES.update) };
+  /**
+   * What the latest call of {@link step} or {@link update} took.
+   * @returns per step, per thread; nothing when a step had to be done again
+   */
+  marks(numSteps: number): StepMarks[][] {
+    if (this.#numMarked !== numSteps) return [];
+    const blocks = this.#shared.marks.map((at) => new Float64Array(this.#memory.buffer, at, MAX_STEPS * NUM_MARKS));
+    return Array.from({ length: numSteps }, (_, step) =>
+      blocks.map((block): StepMarks => {
+        const mark = (moment: keyof typeof MARKS): number => block[step * NUM_MARKS + MARKS[moment]]!;
+        return {
+          started: mark('started'),
+          computed: mark('computed'),
+          gathered: mark('gathered'),
+          ended: mark('ended'),
+        };
+      }),
+    );
   }
 
-  /** Loss and correct predictions on the test samples, added up in their order. */
+  /** Loss and predictions on the test samples, in their order. */
   async evaluate(runStep: number): Promise<Evaluation & { readonly count: number }> {
     const tasks: TaskOf<'evaluate'>[] = [];
     const version = { runStep, loads: this.#loads };
@@ -229,6 +248,7 @@ export class WorkerPool {
     return {
       lossSum: results.reduce((sum, { lossSum }) => sum + lossSum, 0),
       numCorrect: results.reduce((sum, { numCorrect }) => sum + numCorrect, 0),
+      predictions: Uint8Array.from(results.flatMap(({ predictions }) => [...predictions])),
       count: this.#numTest,
     };
   }
@@ -322,12 +342,12 @@ export class WorkerPool {
       return { index, numShares: this.numThreads, partials: parts?.[index] ?? [], slice };
     });
     const sums: StepSums[] = [];
-    for (const at of this.#shared.times) new Float64Array(this.#memory.buffer, at).fill(0, 0, TIMES.update + 1);
     for (let attempt = 1; sums.length < steps.length; attempt++) {
       const rest = steps.slice(sums.length, sums.length + MAX_STEPS);
       const task = { kind: 'steps', partials, steps: rest, loads: this.#loads, clipNorm } as const;
       const failure = await this.#threads.within('steps', this.#attempt(task, shares));
       const { committed } = this.#barrier;
+      this.#numMarked = committed;
       for (const at of this.#shared.tails.slice(0, committed)) sums.push(this.#sumsAt(at));
       if (failure === undefined) {
         attempt = 0;

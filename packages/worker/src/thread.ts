@@ -24,7 +24,7 @@ import { workerData } from 'piscina';
 import { Barrier } from './barrier.ts';
 import { inject } from './faults.ts';
 import { Gatherer } from './gather.ts';
-import { type ThreadSetup, TIMES } from './job.ts';
+import { MARKS, NUM_MARKS, type ThreadSetup } from './job.ts';
 import { SubtreeSummer } from './subtree.ts';
 import type { ParameterVersion, PartialSum, Share, StepPlan, StepPosition, Task, TaskResults } from './tasks.ts';
 
@@ -106,14 +106,17 @@ class Thread {
       arrivals += share.numShares;
       return this.#barrier.arrive(arrivals);
     };
-    const times = new Float64Array(this.#setup.memory.buffer, this.#setup.layout.times[share.index]!);
+    const marks = new Float64Array(this.#setup.memory.buffer, this.#setup.layout.marks[share.index]!);
     for (const [i, step] of steps.entries()) {
-      const started = performance.now();
+      const mark = (moment: keyof typeof MARKS): void => {
+        marks[i * NUM_MARKS + MARKS[moment]] = performance.timeOrigin + performance.now();
+      };
+      mark('started');
       if (this.#setup.faults.length > 0) await inject(this.#setup.faults, share.index, step.runStep);
       await this.#gradient(step, share, loads);
-      const computed = performance.now();
+      mark('computed');
       if (!allArrived()) return;
-      const gathered = performance.now();
+      mark('gathered');
       const tail = this.#setup.layout.tails[i]!;
       if (clipNorm === undefined) {
         this.#reduceAndUpdate(share, partials, tail, scalarsOf(step, 1));
@@ -126,9 +129,7 @@ class Thread {
         this.#updateSlice(scalars, this.#setup.layout.sum + from * 4, from, to - from);
       }
       if (!allArrived()) return;
-      times[TIMES.compute]! += computed - started;
-      times[TIMES.wait]! += gathered - computed;
-      times[TIMES.update]! += performance.now() - gathered;
+      mark('ended');
       if (share.index === 0) this.#barrier.commit(i + 1);
     }
   }

@@ -137,7 +137,7 @@ export class Crew {
       ready: (info) => this.#do(this.#membership.ready(this.#now, id, info, this.#welcome(info))),
       result: (message, payload) => this.#events.result(id, message, payload),
       failed: (message) => this.#events.failed(id, message),
-      pong: (sentAt) => this.#membership.pong(this.#now, id, sentAt),
+      pong: (sentAt, at) => this.#membership.pong(this.#now, id, sentAt, at),
       holds: (shards) => {
         for (const shard of shards) this.#membership.get(id)?.held?.add(shard);
       },

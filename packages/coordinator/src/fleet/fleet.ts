@@ -163,7 +163,8 @@ export class Fleet {
     const started = clock.now();
     const sums = await pool.step(plans, clipNorm);
     const ms = (clock.now() - started) / plans.length;
-    onStep(localReport(plans[0]!.runStep, plans.length, plan.numShards, ms, pool.times(plans.length)));
+    const startedAt = clock.origin + started;
+    onStep(localReport(plans[0]!.runStep, plans.length, plan.numShards, startedAt, ms, pool.marks(plans.length)));
     return sums;
   }
 
@@ -187,8 +188,18 @@ export class Fleet {
       if (!isComplete) return undefined;
       const gathered = clock.now();
       const sums = await pool.update(plan, [...step.machine.values.values()], clipNorm);
-      const { broadcastMs, startedAt, answers } = step;
-      onStep(sharedReport(plan.runStep, broadcastMs, gathered - startedAt, clock.now() - gathered, answers));
+      const { origin } = clock;
+      onStep(
+        sharedReport({
+          runStep: plan.runStep,
+          startedAt: origin + step.startedAt,
+          broadcastAt: origin + step.broadcastAt,
+          gatheredAt: origin + gathered,
+          endedAt: origin + clock.now(),
+          answers: step.answers,
+          marks: pool.marks(1),
+        }),
+      );
       return sums;
     } finally {
       this.#current = undefined;
@@ -254,7 +265,7 @@ export class Fleet {
 
   #result(id: string, message: MessageOf<WorkerMessage, 'result'>, payload: Uint8Array): void {
     const { pool, sumLength, plan, clock } = this.#options;
-    const { assignment, nodes, computeMs } = message;
+    const { assignment, nodes, computeMs, startedAt } = message;
     const owed = this.#ledger.get(assignment);
     if (owed?.member !== id) {
       this.#refuseUnasked(id);
@@ -279,7 +290,7 @@ export class Fleet {
       return;
     }
     this.#ledger.measure(owed, ms, computeMs);
-    if (step.isOpen(assignment)) step.answer(owed, values, computeMs);
+    if (step.isOpen(assignment)) step.answer(owed, values, computeMs, startedAt);
     else this.#offer(this.#crew.get(id));
   }
 

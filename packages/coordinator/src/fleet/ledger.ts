@@ -21,6 +21,8 @@ export class Ledger<Step> {
   readonly #owed = new Map<number, Owed<Step>>();
   /** When each member answered last. */
   readonly #answeredAt = new Map<string, number>();
+  /** Members that have computed before. */
+  readonly #warm = new Set<string>();
 
   constructor(crew: Crew) {
     this.#crew = crew;
@@ -56,15 +58,18 @@ export class Ledger<Step> {
     return now - began;
   }
 
-  /** Learns from an answer that was taken. */
+  /** Learns from an answer that was taken. A member's first one says little: its engine was not warm. */
   measure({ member, range, isMeasure }: Owed<Step>, roundTripMs: number, computeMs: number): void {
     const numShards = range.to - range.from;
-    if (isMeasure) this.#crew.measured(member, { numShards, roundTripMs, computeMs });
+    const isWarm = this.#warm.has(member);
+    this.#warm.add(member);
+    if (isMeasure && isWarm) this.#crew.measured(member, { numShards, roundTripMs, computeMs });
   }
 
   /** A member is gone: it answers nothing any more. */
   forget(member: string): void {
     this.#answeredAt.delete(member);
+    this.#warm.delete(member);
     for (const owed of this.#owed.values()) if (owed.member === member) this.#owed.delete(owed.assignment);
   }
 }

@@ -154,10 +154,20 @@ describe('heartbeats', () => {
 
   it('say how long a message takes', () => {
     const membership = open('a');
-    membership.pong(1_030, 'a', 1_000);
+    membership.pong(1_030, 'a', 1_000, 0);
     expect(membership.get('a')?.roundTripMs).toBe(30);
-    membership.pong(2_000, 'a', 5_000);
+    membership.pong(2_000, 'a', 5_000, 0);
     expect(membership.get('a')?.roundTripMs).toBe(30);
+  });
+
+  it('say how far their clocks are apart, by the quickest of them', () => {
+    const membership = open('a');
+    membership.pong(1_040, 'a', 1_000, 120);
+    expect(membership.get('a')?.clockOffset).toEqual({ ms: 900, roundTripMs: 40 });
+    membership.pong(2_010, 'a', 2_000, 1_100);
+    expect(membership.get('a')?.clockOffset).toEqual({ ms: 905, roundTripMs: 10 });
+    membership.pong(3_200, 'a', 3_000, 2_100);
+    expect(membership.get('a')?.clockOffset).toEqual({ ms: 905, roundTripMs: 10 });
   });
 
   it('expel nobody for the time in which the coordinator itself was suspended', () => {

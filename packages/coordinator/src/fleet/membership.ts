@@ -62,6 +62,8 @@ export interface Member {
   heardAt: number;
   pingedAt: number;
   roundTripMs: number | undefined;
+  /** What its clock must be added to for ours, by the quickest ping. */
+  clockOffset: { readonly ms: number; readonly roundTripMs: number } | undefined;
   speed: Speed | undefined;
   /** Shards whose data it holds; undefined: all. */
   held: Set<number> | undefined;
@@ -125,6 +127,7 @@ export class Membership {
       heardAt: now,
       pingedAt: now,
       roundTripMs: undefined,
+      clockOffset: undefined,
       speed: undefined,
       held: kind === 'local' ? undefined : new Set(),
       owes: 0,
@@ -163,9 +166,16 @@ export class Membership {
     if (member) member.heardAt = now;
   }
 
-  pong(now: number, id: string, sentAt: number): void {
+  /** @param at the member's own clock when it answered */
+  pong(now: number, id: string, sentAt: number, at: number): void {
     const member = this.#members.get(id);
-    if (member && sentAt <= now) member.roundTripMs = now - sentAt;
+    if (!member || sentAt > now) return;
+    const roundTripMs = now - sentAt;
+    member.roundTripMs = roundTripMs;
+    // Half of the way is a better guess the shorter the way (Cristian, 1989).
+    if (roundTripMs <= (member.clockOffset?.roundTripMs ?? Number.POSITIVE_INFINITY)) {
+      member.clockOffset = { ms: (sentAt + now) / 2 - at, roundTripMs };
+    }
   }
 
   measured(id: string, measurement: Measurement): void {

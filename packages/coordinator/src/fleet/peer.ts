@@ -40,7 +40,8 @@ export interface PeerEvents {
   ready(info: MemberInfo): void;
   result(message: MessageOf<WorkerMessage, 'result'>, payload: Uint8Array): void;
   failed(message: MessageOf<WorkerMessage, 'failed'>): void;
-  pong(sentAt: number): void;
+  /** @param at the worker's own clock */
+  pong(sentAt: number, at: number): void;
   holds(shards: readonly number[]): void;
   /** Its connection is to be ended. */
   violated(code: CloseReason, reason: string): void;
@@ -121,7 +122,7 @@ export class Peer {
         this.#serve(message);
         return;
       case 'pong':
-        this.#events.pong(message.sentAt);
+        this.#events.pong(message.sentAt, message.at);
         return;
       case 'holds':
         this.#events.holds(this.#shards(message.shards));

@@ -1,5 +1,5 @@
-/** What a step took, and who held it up: for displays and metrics. */
-import type { StepTimes } from '@lockstep/worker';
+/** What a step took, and who held it up: for displays, metrics and traces. Moments are milliseconds since 1970. */
+import type { StepMarks } from '@lockstep/worker';
 import { LOCAL } from './crew.ts';
 
 /** Milliseconds of a step, by what they were spent on. */
@@ -14,64 +14,95 @@ export interface Phases {
   readonly update: number;
 }
 
-/** One member's answer. */
+/** One member's answer to one assignment. */
 export interface Answer {
   readonly member: string;
-  /** Of the step's shards. */
-  readonly numShards: number;
-  /** Since the step's start. */
-  readonly atMs: number;
+  readonly from: number;
+  readonly to: number;
+  readonly sentAt: number;
+  readonly answeredAt: number;
+  /** When it began to compute, by the coordinator's clock. */
+  readonly startedAt: number;
   readonly computeMs: number;
 }
 
 export interface StepReport {
   /** Of the first of them. */
   readonly runStep: number;
-  /** Steps that were done in one go; times are means over them. */
+  /** Steps that were done in one go; durations are means over them. */
   readonly numSteps: number;
+  readonly startedAt: number;
   readonly totalMs: number;
   readonly phases: Phases;
   readonly answers: readonly Answer[];
   /** Whose answer came last, and how long it alone was waited for. */
   readonly heldUp: { readonly member: string; readonly ms: number } | undefined;
+  /** Per step, per local thread; for a shared step only of the update. */
+  readonly marks: readonly (readonly StepMarks[])[];
 }
+
+const mean = (values: readonly number[]): number =>
+  values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Steps that the local threads did among themselves. */
 export function localReport(
   runStep: number,
   numSteps: number,
   numShards: number,
+  startedAt: number,
   totalMs: number,
-  times: StepTimes,
+  marks: StepMarks[][],
 ): StepReport {
-  const { computeMs, updateMs } = times;
-  const gather = Math.max(0, totalMs - computeMs - updateMs);
+  // Each step begins when the one before has ended; what is left of the total is the way to the threads and back.
+  const compute = mean(marks.map((threads) => Math.max(...threads.map(({ computed, started }) => computed - started))));
+  const update = mean(marks.map((threads) => Math.max(...threads.map(({ ended, gathered }) => ended - gathered))));
+  const answer = { member: LOCAL, from: 0, to: numShards, sentAt: startedAt, answeredAt: startedAt + totalMs };
   return {
     runStep,
     numSteps,
+    startedAt,
     totalMs,
-    phases: { broadcast: 0, compute: computeMs, gather, update: updateMs },
-    answers: [{ member: LOCAL, numShards, atMs: computeMs, computeMs }],
+    phases: { broadcast: 0, compute, gather: Math.max(0, totalMs - compute - update), update },
+    answers: marks.length > 0 ? [{ ...answer, startedAt, computeMs: compute }] : [],
     heldUp: undefined,
+    marks,
   };
 }
 
-/** A step in which several members had a part. @param answers in the order in which they came */
-export function sharedReport(
-  runStep: number,
-  broadcastMs: number,
-  gatheredMs: number,
-  updateMs: number,
-  answers: readonly Answer[],
-): StepReport {
-  const compute = Math.min(gatheredMs - broadcastMs, Math.max(0, ...answers.map(({ computeMs }) => computeMs)));
+export interface SharedStep {
+  readonly runStep: number;
+  readonly startedAt: number;
+  /** When all first assignments were handed to the network. */
+  readonly broadcastAt: number;
+  /** When the last partial sum was there. */
+  readonly gatheredAt: number;
+  readonly endedAt: number;
+  /** In the order in which they came. */
+  readonly answers: readonly Answer[];
+  readonly marks: StepMarks[][];
+}
+
+/** A step in which several members had a part. */
+export function sharedReport({
+  runStep,
+  startedAt,
+  broadcastAt,
+  gatheredAt,
+  endedAt,
+  answers,
+  marks,
+}: SharedStep): StepReport {
+  const waited = gatheredAt - broadcastAt;
+  const compute = Math.min(waited, Math.max(0, ...answers.map(({ computeMs }) => computeMs)));
   const [last, before] = [answers.at(-1), answers.at(-2)];
   return {
     runStep,
     numSteps: 1,
-    totalMs: gatheredMs + updateMs,
-    phases: { broadcast: broadcastMs, compute, gather: gatheredMs - broadcastMs - compute, update: updateMs },
+    startedAt,
+    totalMs: endedAt - startedAt,
+    phases: { broadcast: broadcastAt - startedAt, compute, gather: waited - compute, update: endedAt - gatheredAt },
     answers,
-    heldUp: last && before && { member: last.member, ms: last.atMs - before.atMs },
+    heldUp: last && before && { member: last.member, ms: last.answeredAt - before.answeredAt },
+    marks,
   };
 }

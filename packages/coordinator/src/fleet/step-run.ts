@@ -39,7 +39,7 @@ export class StepRun {
   /** In the order in which they came. */
   readonly answers: Answer[] = [];
   /** When all first assignments were handed to the network. */
-  broadcastMs = 0;
+  broadcastAt = 0;
   readonly machine: StepMachine<PartialSum>;
   /** True when the step is complete, false when it was given up. */
   readonly ended: Promise<boolean>;
@@ -72,7 +72,7 @@ export class StepRun {
 
   begin(ranges: ReadonlyMap<string, Range>, members: readonly Member[]): void {
     this.#perform(this.machine.begin(this.#now, ranges, members.map(candidateOf)));
-    this.broadcastMs = this.#now - this.startedAt;
+    this.broadcastAt = this.#now;
   }
 
   /** Whether an answer to this assignment is still of use. */
@@ -89,11 +89,26 @@ export class StepRun {
   }
 
   answer(
-    { assignment, member, range }: Owed<StepRun>,
+    { assignment, member, range, sentAt }: Owed<StepRun>,
     values: ReadonlyMap<number, PartialSum>,
     computeMs: number,
+    startedAt: number | undefined,
   ): void {
-    this.answers.push({ member, numShards: range.to - range.from, atMs: this.#now - this.startedAt, computeMs });
+    const { clock, crew } = this.#tools;
+    const { origin } = clock;
+    const offset = crew.get(member)?.clockOffset?.ms;
+    const answeredAt = this.#now;
+    // Without a ping yet: as late as it can have been.
+    const started =
+      startedAt === undefined || offset === undefined ? answeredAt - computeMs : Math.max(sentAt, startedAt + offset);
+    this.answers.push({
+      member,
+      ...range,
+      sentAt: origin + sentAt,
+      answeredAt: origin + answeredAt,
+      startedAt: origin + started,
+      computeMs,
+    });
     this.#perform(this.machine.answer(this.#now, assignment, values));
   }
 
@@ -230,7 +245,7 @@ export class StepRun {
     const { partials } = outcome;
     if (this.#isOver) pool.release(partials);
     else if (partials.every((partial) => pool.isFinite(partial))) {
-      this.answer(owed, new Map(partials.map((partial) => [partial.node, partial])), ms);
+      this.answer(owed, new Map(partials.map((partial) => [partial.node, partial])), ms, undefined);
     } else {
       pool.release(partials);
       this.fail(diverged(this.plan));

@@ -7,6 +7,7 @@ import { EventStream } from './event-stream.ts';
 import { RunMetrics } from './metrics.ts';
 import { servePages } from './pages.ts';
 import { RunRecord } from './record.ts';
+import { TraceWriter } from './trace.ts';
 
 /** Test pictures that pages show. */
 const NUM_PICTURES = 40;
@@ -26,6 +27,7 @@ export class Observatory {
   readonly #metrics: RunMetrics;
   readonly #stream: EventStream;
   readonly #options: ObservatoryOptions;
+  #trace: TraceWriter | undefined;
   #server: CoordinatorServer | undefined;
 
   constructor(options: ObservatoryOptions) {
@@ -47,6 +49,11 @@ export class Observatory {
       minWorkers,
       stallBoundSeconds,
     });
+  }
+
+  /** Begins to write down every step. @throws LockstepError `output-unwritable` */
+  async trace(path: string, onNotice: (message: string) => void): Promise<void> {
+    this.#trace = await TraceWriter.open(path, onNotice);
   }
 
   /** @param pages folder of the built page, or undefined for none */
@@ -97,6 +104,7 @@ export class Observatory {
   report(report: StepReport): void {
     this.#record.report(report);
     this.#metrics.report(report);
+    this.#trace?.report(report);
   }
 
   checkpoint(result: 'saved' | 'failed', ms: number): void {
@@ -113,7 +121,8 @@ export class Observatory {
     this.#record.ended(error);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#stream.close();
+    await this.#trace?.close();
   }
 }

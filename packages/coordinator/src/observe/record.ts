@@ -159,10 +159,10 @@ export class RunRecord {
   report({ phases, answers, heldUp }: StepReport): void {
     for (const name of ['broadcast', 'compute', 'gather', 'update'] as const) this.#phases[name].add(phases[name]);
     const { batchSize = 0, shards = 1 } = this.#model ?? {};
-    for (const { member, numShards, computeMs } of answers) {
+    for (const { member, from, to, computeMs } of answers) {
       const rate = this.#ownRates.get(member) ?? new Average();
       this.#ownRates.set(member, rate);
-      if (computeMs > 0) rate.add(((batchSize * numShards) / shards / computeMs) * 1000);
+      if (computeMs > 0) rate.add(((batchSize * (to - from)) / shards / computeMs) * 1000);
     }
     for (const wait of this.#waits.values()) wait.latestMs = 0;
     if (!heldUp) return;

@@ -150,7 +150,7 @@ export class Assignments {
     await this.#sending;
     const nodes = partials.map(({ node }) => node);
     this.#sending = this.#options.connection.send(
-      { type: 'result', assignment, generation, runStep, nodes, computeMs },
+      { type: 'result', assignment, generation, runStep, nodes, startedAt: started, computeMs },
       partials.map((partial) => pool.bytes(partial)),
     );
     pool.release(partials);

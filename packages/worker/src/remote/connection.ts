@@ -158,7 +158,7 @@ export class Connection {
       if (payload.length > 0 && message.type !== 'part' && message.type !== 'parameters') {
         throw new FrameError(`${message.type} with a payload`);
       }
-      if (message.type === 'ping') void this.send({ type: 'pong', sentAt: message.sentAt });
+      if (message.type === 'ping') void this.send({ type: 'pong', sentAt: message.sentAt, at: performance.now() });
       else if (message.type === 'bye') {
         this.#bye = message;
         this.#endSoon();

@@ -139,7 +139,7 @@ export class SimulatedWorker {
         this.#cancelled.add(message.assignment);
         return;
       case 'ping':
-        this.#send({ type: 'pong', sentAt: message.sentAt });
+        this.#send({ type: 'pong', sentAt: message.sentAt, at: this.#clock.now() });
         return;
       default:
     }
@@ -180,7 +180,15 @@ export class SimulatedWorker {
     const nodes = coveringNodes({ from, to }, this.#plan.numShards);
     const sums = nodes.map((node) => nodeSum(this.#plan, values, work, node));
     if (this.manner === 'not finite') sums[0]![1] = Number.NaN;
-    const result = { type: 'result', assignment, generation, runStep, nodes, computeMs } as const;
+    const result = {
+      type: 'result',
+      assignment,
+      generation,
+      runStep,
+      nodes,
+      startedAt: this.#clock.now() - computeMs,
+      computeMs,
+    } as const;
     const payload = sums.map(bytesOf);
     if (this.manner === 'wrong length') payload[0] = payload[0]!.subarray(4);
     if (this.manner === 'wrong generation') {

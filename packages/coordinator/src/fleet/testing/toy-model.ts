@@ -1,6 +1,6 @@
 /** Training in miniature: the same partial sums, tree and update as the real pool, over a few numbers. */
 import { coveringNodes, planReduction, type Range, ROOT, type ShardPlan, shardsUnder } from '@lockstep/core';
-import type { PartialSum, StepPlan, StepPosition, StepSums, StepTimes } from '@lockstep/worker';
+import type { PartialSum, StepMarks, StepPlan, StepPosition, StepSums } from '@lockstep/worker';
 import type { Clock } from '../clock.ts';
 import type { Accumulator } from '../local-member.ts';
 
@@ -120,8 +120,8 @@ export class ToyPool implements Accumulator {
     return sums;
   }
 
-  times(): StepTimes {
-    return { threads: [], computeMs: 0, updateMs: 0 };
+  marks(): StepMarks[][] {
+    return [];
   }
 
   async update({ runStep, count, learningRate }: StepPlan, partials: readonly PartialSum[]): Promise<StepSums> {

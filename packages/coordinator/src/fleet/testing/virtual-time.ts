@@ -8,6 +8,7 @@ interface Due {
 }
 
 export class VirtualClock implements Clock {
+  readonly origin = 0;
   #now = 0;
   #order = 0;
   /** Ascending by time, then by the order in which they were asked for. */

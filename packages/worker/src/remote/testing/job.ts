@@ -6,7 +6,7 @@ import { describeJob } from '@lockstep/protocol';
 import type { SharedSplit } from '../../job.ts';
 import { WorkerPool } from '../../pool.ts';
 
-export const NUM_SAMPLES = 400;
+const NUM_SAMPLES = 400;
 export const NUM_SHARDS = 4;
 const BATCH_SIZE = 80;
 const SEED = 3;

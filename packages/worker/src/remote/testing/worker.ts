@@ -10,7 +10,7 @@ import type { JoinOptions } from '../options.ts';
 import { type JoinSettings, SETTINGS } from '../settings.ts';
 
 /** Pauses are short; what a busy machine must manage has time. */
-export const QUICK: JoinSettings = { ...SETTINGS, closeMs: 300, firstPauseMs: 1, longestPauseMs: 20 };
+const QUICK: JoinSettings = { ...SETTINGS, closeMs: 300, firstPauseMs: 1, longestPauseMs: 20 };
 
 export const temporaryFolder = (): string => mkdtempSync(joinPath(tmpdir(), 'lockstep-worker-'));
 
