@@ -77,8 +77,8 @@ export class Workplace {
     const maxNodes = Math.max(1, 2 * Math.log2(plan.numShards));
     const maxMessageBytes = HEADER_BYTES + maxNodes * layout.sumLength * Float32Array.BYTES_PER_ELEMENT;
     const listen = (port: number | undefined): Promise<CoordinatorServer> =>
-      CoordinatorServer.open({ host, port, token, tls, allowedOrigins: [], maxMessageBytes }, (socket) =>
-        admit(socket, fleet),
+      CoordinatorServer.open({ host, port, token, tls, allowedOrigins: [], maxMessageBytes }, (socket, { bytesRead }) =>
+        admit(socket, bytesRead, fleet),
       );
     try {
       if (config.trace !== undefined) await observatory.trace(config.trace, (message) => report(notice(message)));

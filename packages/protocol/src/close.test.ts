@@ -6,7 +6,7 @@ describe('shouldRetry', () => {
     ['finished', false],
     ['version', false],
     ['job', false],
-    ['malformed', true],
+    ['malformed', false],
     ['silent', true],
     ['slowReader', true],
     ['stopping', true],

@@ -23,7 +23,12 @@ export const closeCodes = {
 
 export type CloseReason = keyof typeof closeCodes;
 
-const hopeless: ReadonlySet<number> = new Set([closeCodes.finished, closeCodes.version, closeCodes.job]);
+const hopeless: ReadonlySet<number> = new Set([
+  closeCodes.finished,
+  closeCodes.version,
+  closeCodes.job,
+  closeCodes.malformed,
+]);
 
 /** Whether a worker whose connection ended with this code should dial again. */
 export const shouldRetry = (code: number): boolean => !hopeless.has(code);

@@ -71,7 +71,7 @@ const welcome = z.object({
   job: z.string().max(4e6),
   jobHash: digest,
   /** A ping comes this often; after so many missing ones the connection counts as dead, on both sides. */
-  heartbeatMs: z.number().positive(),
+  heartbeatMs: z.number().positive().max(3_600_000),
   heartbeatMisses: z.int().positive(),
 });
 

@@ -67,6 +67,8 @@ export class Crew {
   readonly #events: CrewEvents;
   readonly #membership: Membership;
   readonly #peers = new Map<string, Peer>();
+  /** What had come from each peer when the clock ticked last. */
+  readonly #heardBytes = new Map<string, number>();
   readonly #endedBytes = { sent: 0, received: 0 };
   #terms: Terms | undefined;
   #numPeers = 0;
@@ -239,14 +241,24 @@ export class Crew {
     this.#endedBytes.sent += bytesSent;
     this.#endedBytes.received += bytesReceived;
     this.#peers.delete(id);
+    this.#heardBytes.delete(id);
     this.#events.gone(id);
     this.#do(this.#membership.left(this.#now, id, reason));
     this.#events.lost(id);
   }
 
+  /** A long message on a slow line is no silence. */
+  #listen(): void {
+    for (const [id, { receivedBytes }] of this.#peers) {
+      if (receivedBytes !== this.#heardBytes.get(id)) this.#membership.heard(this.#now, id);
+      this.#heardBytes.set(id, receivedBytes);
+    }
+  }
+
   #startTicking(): () => void {
     const { clock, membership } = this.#options;
     return clock.after(membership.heartbeatMs / 4, () => {
+      this.#listen();
       this.#do(this.#membership.tick(this.#now));
       this.#events.tick();
       if (!this.#goodbye) this.#stopTicking = this.#startTicking();

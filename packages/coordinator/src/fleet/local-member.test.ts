@@ -100,6 +100,16 @@ it('breaks off what is cancelled while it is computed, and goes on with the next
   expect(ended.map(([, { kind }]) => kind)).toEqual(['cancelled', 'done']);
 });
 
+it('is not disturbed by the cancellation of what has ended', async () => {
+  const { pool, local, ended } = open(1);
+  await settled();
+  pool.done(partials);
+  await local.idle;
+  local.cancel(1);
+  expect(pool.numCancels).toBe(0);
+  expect(ended).toHaveLength(1);
+});
+
 it('says so when something was done before it could be broken off', async () => {
   const { pool, local, ended } = open(1);
   await settled();

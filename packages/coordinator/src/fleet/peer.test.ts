@@ -66,6 +66,7 @@ const pong: From<'pong'> = { type: 'pong', sentAt: 5, at: 9 };
 function open() {
   const link = {
     bufferedBytes: 0,
+    receivedBytes: 0,
     sent: [] as { message: CoordinatorMessage; payload: Uint8Array }[],
     closed: [] as string[],
     send: (frame: Uint8Array) => link.sent.push(decodeFromCoordinator(frame)),
@@ -142,8 +143,8 @@ describe('a peer', () => {
   it('is known by what it says about itself, without what a terminal could take for a command', () => {
     const { after } = open();
     const name = 'gpu\x1b[2J\r\n\x07\u009b1m\u202e7';
-    const [[, told]] = after([], { ...hello, name }) as [[string, typeof info]];
-    expect(told.name).toBe('gpu?[2J????1m?7');
+    const [[, told]] = after([], { ...hello, name, runtime: 'de\x1bno' }) as [[string, typeof info]];
+    expect(told).toMatchObject({ name: 'gpu?[2J????1m?7', runtime: 'de?no' });
     const [, [, known]] = after([], { ...ready, engine: '\x1bc', device: 'a\x00b' }) as [
       unknown,
       [string, typeof info],

@@ -19,6 +19,8 @@ export interface Link {
   send(frame: Uint8Array): void;
   /** Bytes that were sent and not taken yet. */
   readonly bufferedBytes: number;
+  /** Bytes that came so far, those of an unfinished message included. */
+  readonly receivedBytes: number;
   close(code: number, reason: string): void;
 }
 
@@ -87,6 +89,11 @@ export class Peer {
     this.#link.send(encodeFrame({ type: 'bye', code, reason: sentence }));
     this.#state = 'closed';
     this.#link.close(code, reason);
+  }
+
+  /** Grows as long as anything comes. */
+  get receivedBytes(): number {
+    return this.#link.receivedBytes;
   }
 
   /** The network ended the connection. */

@@ -7,12 +7,16 @@ import type { Fleet } from './fleet.ts';
 const CLOSE_MS = 2_000;
 const NOTHING = new Uint8Array(0);
 
-export function admit(socket: WebSocket, fleet: Fleet): void {
+/** @param bytesRead how much has come over its connection */
+export function admit(socket: WebSocket, bytesRead: () => number, fleet: Fleet): void {
   let failure: string | undefined;
   const connection = fleet.connect({
     send: (frame) => socket.send(frame),
     get bufferedBytes() {
       return socket.bufferedAmount;
+    },
+    get receivedBytes() {
+      return bytesRead();
     },
     close: (code, reason) => {
       socket.close(code, reason);

@@ -25,7 +25,7 @@ export class EventStream {
   }
 
   /** A page that wants to see what happens from now on. */
-  open(_: IncomingMessage, response: ServerResponse): void {
+  open({ method }: IncomingMessage, response: ServerResponse): void {
     if (this.#viewers.size >= MAX_VIEWERS) {
       response.statusCode = 503;
       response.setHeader('Retry-After', '10');
@@ -33,6 +33,10 @@ export class EventStream {
       return;
     }
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+    if (method === 'HEAD') {
+      response.end();
+      return;
+    }
     response.on('close', () => {
       this.#viewers.delete(response);
       if (this.#viewers.size === 0) clearInterval(this.#timer);

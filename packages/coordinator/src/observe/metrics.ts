@@ -1,12 +1,19 @@
 /** The run as Prometheus metrics. Most are read off the record when they are asked for, so that training pays nothing. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { MemberFacts, StepReport } from '../fleet/index.ts';
-import { type MetricDefinition, type MetricKey, metricDefinitions } from './metric-definitions.ts';
+import {
+  MEMBER_KINDS,
+  MEMBER_STATES,
+  type MetricDefinition,
+  type MetricKey,
+  metricDefinitions,
+  RUN_STATES,
+} from './metric-definitions.ts';
 import type { RunRecord } from './record.ts';
 
 const STEP_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-const STATES = ['starting', 'waiting', 'training', 'evaluating', 'finished', 'stopped', 'failed'] as const;
-const MEMBER_STATES = ['joining', 'ready', 'quarantined'] as const;
+/** Sums over metrics of their own, and misnamed: only counters end in "total". */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
 /** What the metrics know beside the record. */
 export interface MetricSources {
@@ -24,6 +31,18 @@ export interface MetricSources {
 
 type Labels = Record<string, string | number>;
 
+/** Of Node itself: once, however many runs the process sees, since they are never given up. */
+let processRegistry: Registry | undefined;
+
+function processMetrics(): Registry {
+  if (!processRegistry) {
+    processRegistry = new Registry();
+    collectDefaultMetrics({ register: processRegistry });
+    for (const name of MISNAMED) processRegistry.removeSingleMetric(name);
+  }
+  return processRegistry;
+}
+
 export class RunMetrics {
   readonly #registry = new Registry();
   readonly #record: RunRecord;
@@ -39,15 +58,16 @@ export class RunMetrics {
     const registers = [this.#registry];
     const definitions = Object.entries(metricDefinitions) as [MetricKey, MetricDefinition][];
     for (const [key, { name, help, labels, type }] of definitions) {
-      const settings = { name, help, labelNames: [...labels], registers };
+      const settings = { name, help, labelNames: Object.keys(labels), registers };
       if (type === 'gauge') this.#gauges.set(key, new Gauge(settings));
       else if (type === 'counter') this.#counters.set(key, new Counter(settings));
+      if (type !== 'histogram') this.#clear(key);
     }
     const histogram = ({ name, help, labels }: MetricDefinition): Histogram =>
-      new Histogram({ name, help, labelNames: [...labels], registers, buckets: STEP_BUCKETS });
+      new Histogram({ name, help, labelNames: Object.keys(labels), registers, buckets: STEP_BUCKETS });
     this.#stepSeconds = histogram(metricDefinitions.stepSeconds);
     this.#phaseSeconds = histogram(metricDefinitions.phaseSeconds);
-    collectDefaultMetrics({ register: this.#registry });
+    processMetrics();
   }
 
   get contentType(): string {
@@ -57,7 +77,8 @@ export class RunMetrics {
   /** In the Prometheus text format. */
   async text(): Promise<string> {
     this.#refresh();
-    return this.#registry.metrics();
+    const [own, ofProcess] = await Promise.all([this.#registry.metrics(), processMetrics().metrics()]);
+    return `${own}\n${ofProcess}`;
   }
 
   /** What steps took. */
@@ -74,14 +95,28 @@ export class RunMetrics {
   }
 
   workerChanged(state: string): void {
-    this.#counters.get('recoveries')!.inc({ state });
+    this.#counters.get('workerChanges')!.inc({ state });
+  }
+
+  /** Takes away all series, except that counters begin at 0 as far as their labels are known: else Prometheus sees no first increase. */
+  #clear(key: MetricKey): void {
+    const gauge = this.#gauges.get(key);
+    gauge?.reset();
+    // Without labels it would be 0 now, which is a value like any other.
+    if (Object.keys(metricDefinitions[key].labels).length === 0) gauge?.remove();
+    const counter = this.#counters.get(key);
+    if (!counter) return;
+    counter.reset();
+    for (const [label, values] of Object.entries<readonly string[]>(metricDefinitions[key].labels)) {
+      for (const value of values) counter.inc({ [label]: value }, 0);
+    }
   }
 
   /** Sets a metric to what it is now. Series that are not named any more disappear. */
   #set(key: MetricKey, series: readonly (readonly [Labels, number | undefined])[]): void {
+    this.#clear(key);
     const gauge = this.#gauges.get(key);
     const counter = this.#counters.get(key);
-    (gauge ?? counter)!.reset();
     for (const [labels, value] of series) {
       if (value === undefined) continue;
       gauge?.set(labels, value);
@@ -103,12 +138,12 @@ export class RunMetrics {
     }
     this.#set(
       'state',
-      STATES.map((state) => [{ state }, state === record.state ? 1 : 0]),
+      RUN_STATES.map((state) => [{ state }, state === record.state ? 1 : 0]),
     );
     one('samples', record.numSamples);
     one('steps', record.numSteps);
-    one('step', step?.runStep ?? 0);
-    one('epoch', step?.epoch);
+    one('step', record.runStep);
+    one('epoch', record.epoch);
     one('rate', record.samplesPerSecond);
     one('trainLoss', step?.loss);
     one('trainAccuracy', step?.accuracy);
@@ -138,7 +173,7 @@ export class RunMetrics {
     this.#set('workersNeeded', [[{}, this.#sources.minWorkers]]);
     this.#set(
       'workers',
-      (['local', 'remote'] as const).flatMap((kind) =>
+      MEMBER_KINDS.flatMap((kind) =>
         MEMBER_STATES.map((state) => {
           const count = members.filter((member) => member.kind === kind && member.state === state).length;
           return [{ state, kind }, count] as const;
@@ -155,7 +190,7 @@ export class RunMetrics {
       members.map(({ id, kind, name, engine, device }) => [{ worker: id, kind, name, engine, device }, 1]),
     );
     each('workerRate', ({ id }) => record.ownRate(id));
-    each('workerShards', ({ shards }) => (shards ? shards.to - shards.from : 0));
+    each('workerShards', ({ id }) => record.shardsOf(id));
     each('workerRoundTrip', ({ roundTripMs }) => (roundTripMs === undefined ? undefined : roundTripMs / 1000));
     each('workerHeldUp', ({ id }) => (record.heldUpMs.get(id) ?? 0) / 1000);
   }

@@ -1,10 +1,18 @@
 /** Averages over what happened lately. */
 
-/** Counts per second over the last few seconds. */
+/** What happens closer together counts as one moment, such as steps that are reported in one go. */
+const MOMENT_MS = 10;
+
+interface Moment {
+  readonly at: number;
+  count: number;
+}
+
+/** Counts per second over the last few seconds, and over the last two moments when they are further apart. */
 export class Rate {
   readonly #windowMs: number;
   readonly #now: () => number;
-  #events: { readonly at: number; readonly count: number }[] = [];
+  #moments: Moment[] = [];
 
   constructor(windowMs: number, now: () => number = () => performance.now()) {
     this.#windowMs = windowMs;
@@ -12,23 +20,37 @@ export class Rate {
   }
 
   add(count: number): void {
-    this.#events.push({ at: this.#now(), count });
-    this.#forget();
+    const now = this.#now();
+    // After a pause it begins anew: what was before says nothing about now.
+    if (this.#isOver(now)) this.#moments = [];
+    const last = this.#moments.at(-1);
+    if (last && now - last.at < MOMENT_MS) last.count += count;
+    else this.#moments.push({ at: now, count });
+    this.#forget(now);
   }
 
-  /** 0 when nothing happened within the window. */
+  /** 0 when nothing happens any more. */
   get perSecond(): number {
-    this.#forget();
-    const [first, ...rest] = this.#events;
-    if (!first || rest.length === 0) return 0;
+    const now = this.#now();
+    this.#forget(now);
+    if (this.#moments.length < 2 || this.#isOver(now)) return 0;
     // The first marks where counting begins: what it counts happened before.
-    return (rest.reduce((sum, { count }) => sum + count, 0) / (this.#now() - first.at)) * 1000;
+    const [first, ...rest] = this.#moments as [Moment, ...Moment[]];
+    const spanMs = rest.at(-1)!.at - first.at;
+    // The next may be on its way: the time since the last counts once that is late.
+    const ms = Math.max(spanMs, now - first.at - spanMs / rest.length);
+    return (rest.reduce((sum, { count }) => sum + count, 0) / ms) * 1000;
   }
 
-  #forget(): void {
-    const oldest = this.#now() - this.#windowMs;
-    const keep = this.#events.findIndex(({ at }) => at >= oldest);
-    this.#events = keep < 0 ? [] : this.#events.slice(keep);
+  /** Nothing happened for much longer than usual. */
+  #isOver(now: number): boolean {
+    const [before, last] = this.#moments.slice(-2);
+    return before && last ? now - last.at > Math.max(this.#windowMs, 3 * (last.at - before.at)) : false;
+  }
+
+  #forget(now: number): void {
+    const keep = this.#moments.findIndex(({ at }) => at >= now - this.#windowMs);
+    this.#moments = this.#moments.slice(Math.min(keep < 0 ? Infinity : keep, Math.max(0, this.#moments.length - 2)));
   }
 }
 

@@ -38,6 +38,8 @@ export class RunRecord {
   #dataset: DatasetEvent | undefined;
   #model: ModelEvent | undefined;
   #latest: StepEvent | undefined;
+  /** Where the run goes on, before its first step. */
+  #resumed: Extract<TrainEvent, { event: 'resumed' }> | undefined;
   #numSteps = 0;
   #numSamples = 0;
   #lastStepAt: number | undefined;
@@ -47,6 +49,8 @@ export class RunRecord {
   readonly #samples = new Rate(RATE_WINDOW_MS);
   readonly #steps = new Rate(RATE_WINDOW_MS);
   readonly #ownRates = new Map<string, Average>();
+  /** Of the latest step, by who computed them. */
+  #shards = new Map<string, number>();
   readonly #waits = new Map<string, { latestMs: number; totalMs: number }>();
   readonly #phases = {
     broadcast: new Average(),
@@ -72,6 +76,16 @@ export class RunRecord {
 
   get latestStep(): StepEvent | undefined {
     return this.#latest;
+  }
+
+  /** Committed over the whole run. */
+  get runStep(): number {
+    return this.#latest?.runStep ?? this.#resumed?.runStep ?? 0;
+  }
+
+  /** Under way, from 1; 0 before the first step. */
+  get epoch(): number {
+    return this.#latest?.epoch ?? this.#resumed?.epoch ?? 0;
   }
 
   get latestEpoch(): EpochEvent | undefined {
@@ -108,8 +122,7 @@ export class RunRecord {
 
   /** Rate of the run over the sum of its members' own rates. */
   get efficiency(): number | undefined {
-    const members = this.#sources.members().filter(({ shards }) => shards !== undefined);
-    const own = members.reduce((sum, { id }) => sum + (this.#ownRates.get(id)?.value ?? 0), 0);
+    const own = [...this.#shards.keys()].reduce((sum, id) => sum + (this.ownRate(id) ?? 0), 0);
     return own > 0 && this.samplesPerSecond > 0 ? this.samplesPerSecond / own : undefined;
   }
 
@@ -129,6 +142,9 @@ export class RunRecord {
         break;
       case 'epoch':
         this.#epochs.push(event);
+        break;
+      case 'resumed':
+        this.#resumed = event;
         break;
       case 'worker':
         if (event.state === 'left') this.#forget(event.id);
@@ -159,13 +175,18 @@ export class RunRecord {
   report({ phases, answers, heldUp }: StepReport): void {
     for (const name of ['broadcast', 'compute', 'gather', 'update'] as const) this.#phases[name].add(phases[name]);
     const { batchSize = 0, shards = 1 } = this.#model ?? {};
+    this.#shards = new Map();
+    const present = new Set(this.#sources.members().map(({ id }) => id));
     for (const { member, from, to, computeMs } of answers) {
+      // It may have gone since it answered.
+      if (!present.has(member)) continue;
+      this.#shards.set(member, (this.#shards.get(member) ?? 0) + to - from);
       const rate = this.#ownRates.get(member) ?? new Average();
       this.#ownRates.set(member, rate);
       if (computeMs > 0) rate.add(((batchSize * (to - from)) / shards / computeMs) * 1000);
     }
     for (const wait of this.#waits.values()) wait.latestMs = 0;
-    if (!heldUp) return;
+    if (!heldUp || !present.has(heldUp.member)) return;
     const { member, ms } = heldUp;
     this.#waits.set(member, { latestMs: ms, totalMs: (this.#waits.get(member)?.totalMs ?? 0) + ms });
   }
@@ -193,7 +214,7 @@ export class RunRecord {
   status(): RunStatus {
     const { epochs = 0, stepsPerEpoch = 0 } = this.#model ?? {};
     const totalSteps = epochs * stepsPerEpoch;
-    const runStep = this.#latest?.runStep ?? 0;
+    const { runStep, epoch } = this;
     const stepRate = this.#steps.perSecond;
     const isOver = this.#state === 'finished' || this.#state === 'failed' || this.#state === 'stopped';
     const phases = {
@@ -213,7 +234,7 @@ export class RunRecord {
       model: this.#model,
       runStep,
       totalSteps,
-      epoch: this.#latest?.epoch ?? 0,
+      epoch,
       fraction: totalSteps > 0 ? Math.min(1, runStep / totalSteps) : 0,
       samplesPerSecond: this.#samples.perSecond,
       etaSeconds: !isOver && stepRate > 0 ? (totalSteps - runStep) / stepRate : undefined,
@@ -242,9 +263,15 @@ export class RunRecord {
     return this.#ownRates.get(id)?.value;
   }
 
+  /** How many shards of the latest step a member computed. */
+  shardsOf(id: string): number {
+    return this.#shards.get(id) ?? 0;
+  }
+
   /** Forgets members that are gone. */
   #forget(id: string): void {
     this.#ownRates.delete(id);
+    this.#shards.delete(id);
     this.#waits.delete(id);
   }
 

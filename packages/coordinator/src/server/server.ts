@@ -39,6 +39,8 @@ export interface WorkerPeer {
   readonly address: string;
   /** It is a web page. */
   readonly browser: boolean;
+  /** Bytes that came from it so far, those of an unfinished message included. */
+  bytesRead(): number;
 }
 
 type RouteHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
@@ -212,9 +214,14 @@ export class CoordinatorServer {
   #handOver(webSocket: WebSocket, request: IncomingMessage): void {
     // 'close' follows, with the code that tells what was wrong.
     webSocket.on('error', () => {});
-    const browser = request.headers.origin !== undefined;
+    const { socket, headers } = request;
+    const peer = {
+      address: addressOf(socket) ?? 'unknown',
+      browser: headers.origin !== undefined,
+      bytesRead: () => socket.bytesRead,
+    };
     try {
-      this.#onWorker(webSocket, { address: addressOf(request.socket) ?? 'unknown', browser });
+      this.#onWorker(webSocket, peer);
     } catch (error) {
       this.#report(request, error);
       webSocket.terminate();

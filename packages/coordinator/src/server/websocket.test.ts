@@ -16,7 +16,12 @@ describe('a WebSocket', () => {
       expect(socket?.protocol).toBe(SUBPROTOCOL);
       expect(socket?.extensions).toBe('');
       const worker = workers.pop();
-      expect(worker?.peer).toEqual({ address: '127.0.0.1', browser: false });
+      expect(worker?.peer).toMatchObject({ address: '127.0.0.1', browser: false });
+      const before = worker!.peer.bytesRead();
+      socket!.send('hello');
+      await once(worker!.socket, 'message');
+      // A header of six bytes, with the mask, and five letters.
+      expect(worker!.peer.bytesRead() - before).toBe(11);
       worker?.socket.send('hello');
       expect(String((await once(socket!, 'message'))[0])).toBe('hello');
     }

@@ -26,6 +26,7 @@ const FINAL: ReadonlyMap<number, string> = new Map([
   [400, 'Look whether the URL is that of a Lockstep coordinator.'],
   [401, 'Pass the token that the coordinator shows by LOCKSTEP_TOKEN or --token.'],
   [403, 'Pass the token that the coordinator shows by LOCKSTEP_TOKEN or --token.'],
+  [404, 'Look whether the URL is that of a Lockstep coordinator, without a path.'],
   [426, 'Install the same version of Lockstep on both machines.'],
 ]);
 

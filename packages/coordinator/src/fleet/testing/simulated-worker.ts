@@ -73,6 +73,7 @@ export class SimulatedWorker {
     this.#cancelled.clear();
     this.#connection = this.#fleet.connect({
       bufferedBytes: 0,
+      receivedBytes: 0,
       send: (frame) => this.#travel('down', epoch, () => this.#receive(frame)),
       close: () => {
         this.#connection = undefined;
