@@ -5,6 +5,7 @@ import pc from 'picocolors';
 import { datasetCommand } from './commands/dataset.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { joinCommand } from './commands/join.ts';
+import { statusCommand } from './commands/status.ts';
 import { trainCommand } from './commands/train.ts';
 import { die, INTERRUPTED } from './signals.ts';
 
@@ -20,6 +21,7 @@ function createProgram(): Command {
     .configureOutput({ outputError: () => {} });
   trainCommand(program);
   joinCommand(program);
+  statusCommand(program);
   evaluateCommand(program);
   datasetCommand(program);
   const inherit = (command: Command): void => {

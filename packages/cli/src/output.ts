@@ -24,6 +24,16 @@ export class Output {
     });
   }
 
+  /** Whether lines can be replaced. */
+  get isLive(): boolean {
+    return this.#live !== undefined;
+  }
+
+  /** Columns of the terminal. */
+  get width(): number {
+    return this.#stream.columns ?? 80;
+  }
+
   /** A line for people. */
   line(text = ''): void {
     this.#live?.clear();

@@ -1,6 +1,6 @@
 /** What training and evaluation both need before they start: data, cut to size, and a description of it. */
 import { type DownloadProgress, type ImageDataset, loadDataset, type Split } from '@lockstep/dataset';
-import type { DatasetEvent } from '@lockstep/protocol';
+import type { DatasetEvent, RunStatus } from '@lockstep/protocol';
 
 /** What a caller of this package may bring along. */
 export interface RunContext {
@@ -10,6 +10,8 @@ export interface RunContext {
   readonly onInvitation?: (command: string) => void;
   /** Called while the dataset is being downloaded. */
   readonly onDownload?: (progress: DownloadProgress) => void;
+  /** Called at the start with a way to ask how the run stands. */
+  readonly onStart?: (status: () => RunStatus) => void;
   /** Folder of the built live page, to be served at `/`. */
   readonly pages?: string;
   /** Environment variables; `process.env` when absent. */

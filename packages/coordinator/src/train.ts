@@ -29,6 +29,7 @@ export async function* train(
   const run = await Run.start(config, model, dataset, plan, resumed, context.pages);
   try {
     context.onInvitation?.(run.invitation);
+    context.onStart?.(() => run.observatory.status());
     run.observatory.event(described);
     await run.folder.appendEvent(described);
     for await (const event of run.events(context.signal)) {

@@ -4,4 +4,5 @@ export { computeOptions, engineOptions } from './options.ts';
 export { defaultNumThreads, type PoolOptions, type StepMarks, type StepSums, WorkerPool } from './pool.ts';
 export { type JoinContext, join } from './remote/join.ts';
 export { type JoinOptions, joinOptions } from './remote/options.ts';
+export { readStatus, type StatusOptions } from './remote/read-status.ts';
 export type { PartialSum, PreparedEngine, StepPlan, StepPosition } from './tasks.ts';

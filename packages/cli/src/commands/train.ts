@@ -1,12 +1,13 @@
 /** `lockstep train`: start a coordinator with local workers and train. */
 import { type TrainOptions, train, trainOptions } from '@lockstep/coordinator';
-import type { EpochEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
+import type { EpochEvent, ProgressEvent, RunStatus, TrainEvent, WorkerEvent } from '@lockstep/protocol';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { addOptions, checkOptions } from '../options.ts';
 import { bar, duration, integer, Output, percent } from '../output.ts';
 import { interruptible } from '../signals.ts';
 import { tokenFrom } from '../token.ts';
+import { runView } from '../view.ts';
 import { showDownload } from './download-progress.ts';
 
 export function trainCommand(program: Command): void {
@@ -31,6 +32,7 @@ async function run(output: Output, options: TrainOptions): Promise<void> {
     signal,
     onDownload: showDownload(output),
     onInvitation: (command: string) => show.invite(command),
+    onStart: (status: () => RunStatus) => show.start(status),
   };
   for await (const event of train(options, context)) {
     show.event(event);
@@ -38,16 +40,42 @@ async function run(output: Output, options: TrainOptions): Promise<void> {
   }
 }
 
+/** The view on a terminal changes at most so often. */
+const VIEW_INTERVAL_MS = 250;
+
 /** Says in words what a run does. */
 class Display {
   readonly #output: Output;
   readonly #started = performance.now();
-  #trainingSince: number | undefined;
-  #startFraction = 0;
+  #status: (() => RunStatus) | undefined;
+  #viewedAt = 0;
   #hasTable = false;
 
   constructor(output: Output) {
     this.#output = output;
+  }
+
+  /** @param status tells how the run stands */
+  start(status: () => RunStatus): void {
+    this.#status = status;
+  }
+
+  /** A compact view on a terminal, a line elsewhere. */
+  #progress(event: ProgressEvent): void {
+    const output = this.#output;
+    if (output.isLive && this.#status) {
+      const now = performance.now();
+      if (now - this.#viewedAt < VIEW_INTERVAL_MS) return;
+      this.#viewedAt = now;
+      output.progress(runView(this.#status(), output.width).join('\n'));
+      return;
+    }
+    const what = event.phase === 'evaluate' ? 'evaluating' : `step ${event.step}/${event.stepsPerEpoch}`;
+    const { etaSeconds } = this.#status?.() ?? {};
+    output.progress(
+      `${bar(event.fraction)} epoch ${event.epoch}/${event.epochs} ${what}  loss ${event.trainLoss.toFixed(4)}  ` +
+        `${integer(event.samplesPerSecond)} samples/s  ${etaSeconds === undefined ? '' : `${duration(etaSeconds)} left`}`,
+    );
   }
 
   /** @param command joins the run from another machine; may hold a token that was made for it */
@@ -87,21 +115,9 @@ class Display {
             `of ${event.batchSize} in ${event.shards} shards, seed ${event.seed}`,
         );
         return;
-      case 'progress': {
-        const now = performance.now();
-        if (this.#trainingSince === undefined) {
-          this.#trainingSince = now;
-          this.#startFraction = event.fraction;
-        }
-        const done = event.fraction - this.#startFraction;
-        const left = done > 0 ? ((now - this.#trainingSince) / 1000 / done) * (1 - event.fraction) : undefined;
-        const what = event.phase === 'evaluate' ? 'evaluating' : `step ${event.step}/${event.stepsPerEpoch}`;
-        output.progress(
-          `${bar(event.fraction)} epoch ${event.epoch}/${event.epochs} ${what}  loss ${event.trainLoss.toFixed(4)}  ` +
-            `${integer(event.samplesPerSecond)} samples/s  ${left === undefined ? '' : `${duration(left)} left`}`,
-        );
+      case 'progress':
+        this.#progress(event);
         return;
-      }
       case 'step':
         output.line(
           pc.dim(

@@ -259,7 +259,9 @@ export class StepMachine<Value> {
     const idle = able.filter(({ id }) => !this.#isBusy(id));
     const actions: StepAction<Value>[] = [];
     if (orphans.length > 0) {
-      actions.push(...this.#share(now, orphans, idle.length > 0 ? idle : able, this.#cause));
+      // A fast member that is soon done may be sooner than an idle one, but not when it is overdue.
+      const punctual = able.filter(({ id }) => !this.#isBusy(id) || this.#busyMs(now, id) > 0);
+      actions.push(...this.#share(now, orphans, punctual.length > 0 ? punctual : able, this.#cause));
     }
     const rest = idle.filter(({ id }) => !this.#isBusy(id));
     if (stale.length > 0) actions.push(...this.#share(now, stale, rest, 'speculated'));

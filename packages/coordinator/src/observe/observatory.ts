@@ -1,6 +1,6 @@
 /** All that looks at a run: its record, metrics, event stream and pages, on the coordinator's port. */
 import { type ImageDataset, pictureStrip } from '@lockstep/dataset';
-import type { StepEvent, TrainEvent } from '@lockstep/protocol';
+import type { RunStatus, StepEvent, TrainEvent } from '@lockstep/protocol';
 import type { Fleet, StepReport } from '../fleet/index.ts';
 import type { CoordinatorServer } from '../server/index.ts';
 import { EventStream } from './event-stream.ts';
@@ -87,6 +87,10 @@ export class Observatory {
       { open: true },
     );
     if (pages !== undefined) servePages(server, pages);
+  }
+
+  status(): RunStatus {
+    return this.#record.status();
   }
 
   event(event: TrainEvent): void {

@@ -1,0 +1,109 @@
+/** Which files of a built page are served, and that nothing else is. */
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { bearer, httpUrl, openServer, TOKEN, talk } from '../server/testing/peers.ts';
+import { servePages } from './pages.ts';
+
+const files = {
+  'site/index.html': '<!doctype html><title>Lockstep</title>',
+  'site/assets/index-8f3a.js': 'console.log(1)',
+  'site/assets/deep/index-77aa.css': 'body {}',
+  'site/favicon.svg': '<svg xmlns="http://www.w3.org/2000/svg"/>',
+  'secret.txt': 'secret',
+};
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lockstep-pages-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(join(folder, dirname(path)), { recursive: true });
+    writeFileSync(join(folder, path), text);
+  }
+});
+
+async function serve() {
+  const { server } = await openServer();
+  servePages(server, join(folder, 'site'));
+  const get = (path: string, init?: RequestInit): Promise<Response> =>
+    fetch(httpUrl(server, path), { headers: bearer, ...init });
+  return { server, get };
+}
+
+describe('servePages', () => {
+  it.each([
+    ['/', files['site/index.html'], 'text/html'],
+    ['/index.html', files['site/index.html'], 'text/html'],
+    ['/?page=join', files['site/index.html'], 'text/html'],
+    ['/assets/index-8f3a.js', files['site/assets/index-8f3a.js'], 'text/javascript'],
+    ['/assets/deep/index-77aa.css', files['site/assets/deep/index-77aa.css'], 'text/css'],
+    ['/favicon.svg', files['site/favicon.svg'], 'image/svg+xml'],
+  ])('serves %s', async (path, text, type) => {
+    const { get } = await serve();
+    const response = await get(path);
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-type')).toContain(type);
+    expect(response.headers.get('x-content-type-options')).toBe('nosniff');
+    expect(await response.text()).toBe(text);
+  });
+
+  it('lets browsers keep what has its hash in its name, and ask again for the rest', async () => {
+    const { get } = await serve();
+    expect((await get('/assets/index-8f3a.js')).headers.get('cache-control')).toContain('immutable');
+    const page = await get('/');
+    expect(page.headers.get('cache-control')).toBe('no-cache');
+    const again = await get('/', { headers: { ...bearer, 'if-none-match': page.headers.get('etag')! } });
+    expect(again.status).toBe(304);
+  });
+
+  it('needs the token', async () => {
+    const { get } = await serve();
+    for (const path of ['/', '/assets/index-8f3a.js']) expect((await get(path, { headers: {} })).status).toBe(401);
+  });
+
+  it.each([
+    '/missing.html',
+    '/assets',
+    '/assets/',
+    '/assets/index-8f3a.js/',
+    '/../secret.txt',
+    '/assets/../../secret.txt',
+    '/%2e%2e/secret.txt',
+    '/..%2fsecret.txt',
+    '/..\\secret.txt',
+    '//secret.txt',
+    '/assets//index-8f3a.js',
+    '/secret.txt%00.html',
+    '/link.txt',
+    '/linked/secret.txt',
+  ])('has nothing at %s', async (path) => {
+    symlinkSync(join(folder, 'secret.txt'), join(folder, 'site/link.txt'));
+    symlinkSync(folder, join(folder, 'site/linked'));
+    const { server } = await serve();
+    // By hand, because clients tidy paths up.
+    const answer = await talk(
+      server.port,
+      `GET ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN}\r\nConnection: close\r\n\r\n`,
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 40[04] /);
+    expect(answer).not.toContain('secret\n');
+    expect(answer.split('\r\n\r\n')[1]).not.toBe('secret');
+  });
+
+  it('says 404 for a file that went away, and goes on', async () => {
+    const { get } = await serve();
+    rmSync(join(folder, 'site/favicon.svg'));
+    const { status } = await get('/favicon.svg');
+    expect([404, 500]).toContain(status);
+    expect((await get('/')).status).toBe(200);
+  });
+
+  it('serves a page that has no index', async () => {
+    rmSync(join(folder, 'site/index.html'));
+    const { get } = await serve();
+    expect((await get('/')).status).toBe(404);
+    expect((await get('/favicon.svg')).status).toBe(200);
+  });
+});
