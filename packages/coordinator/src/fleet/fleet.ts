@@ -314,8 +314,9 @@ export class Fleet {
       this.#refuseUnasked(id);
       return;
     }
-    this.#ledger.settle(this.#options.clock.now(), owed);
+    const ms = this.#ledger.settle(this.#options.clock.now(), owed);
     const { step, cancelled } = owed;
+    if (cancelled) this.#ledger.measureAtLeast(owed, ms);
     if (step.isOpen(assignment)) {
       if (cancelled) step.withdraw(assignment);
       else step.failed(assignment, 'failed', reason);

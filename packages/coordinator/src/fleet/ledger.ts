@@ -1,6 +1,7 @@
 /** Who owes which answer, of this step or an earlier one, and what answers say about speed. */
 import type { Range } from '@lockstep/core';
 import type { Crew } from './crew.ts';
+import { expectedMs } from './ranges.ts';
 
 /** An assignment that was not answered yet. */
 export interface Owed<Step> {
@@ -64,6 +65,15 @@ export class Ledger<Step> {
     const isWarm = this.#warm.has(member);
     this.#warm.add(member);
     if (isMeasure && isWarm) this.#crew.measured(member, { numShards, roundTripMs, computeMs });
+  }
+
+  /** Learns from an assignment that was called off: it would have taken longer than that. */
+  measureAtLeast({ member, range, isMeasure }: Owed<Step>, ms: number): void {
+    const numShards = range.to - range.from;
+    const speed = this.#crew.get(member)?.speed;
+    if (isMeasure && (!speed || ms > expectedMs(speed, numShards))) {
+      this.#crew.measured(member, { numShards, roundTripMs: ms, computeMs: ms });
+    }
   }
 
   /** A member is gone: it answers nothing any more. */

@@ -163,11 +163,14 @@ describe('heartbeats', () => {
   it('say how far their clocks are apart, by the quickest of them', () => {
     const membership = open('a');
     membership.pong(1_040, 'a', 1_000, 120);
-    expect(membership.get('a')?.clockOffset).toEqual({ ms: 900, roundTripMs: 40 });
+    expect(membership.get('a')?.clockOffset).toEqual({ ms: 900, roundTripMs: 40, at: 1_040 });
     membership.pong(2_010, 'a', 2_000, 1_100);
-    expect(membership.get('a')?.clockOffset).toEqual({ ms: 905, roundTripMs: 10 });
+    expect(membership.get('a')?.clockOffset).toEqual({ ms: 905, roundTripMs: 10, at: 2_010 });
     membership.pong(3_200, 'a', 3_000, 2_100);
-    expect(membership.get('a')?.clockOffset).toEqual({ ms: 905, roundTripMs: 10 });
+    expect(membership.get('a')?.clockOffset?.ms).toBe(905);
+    // Clocks drift: an old guess is no better than a new one.
+    membership.pong(72_200, 'a', 72_000, 71_200);
+    expect(membership.get('a')?.clockOffset).toEqual({ ms: 900, roundTripMs: 200, at: 72_200 });
   });
 
   it('expel nobody for the time in which the coordinator itself was suspended', () => {

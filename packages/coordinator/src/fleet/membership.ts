@@ -31,6 +31,8 @@ export const MEMBERSHIP: MembershipOptions = {
   maxQuarantineMs: 10 * 60_000,
 };
 
+/** A guess about a member's clock is good for so long. */
+const CLOCK_MS = 60_000;
 /** Without an assignment a member's measured speed is forgotten in its favour: by this factor per step. */
 const FORGETTING = 0.98;
 
@@ -63,7 +65,7 @@ export interface Member {
   pingedAt: number;
   roundTripMs: number | undefined;
   /** What its clock must be added to for ours, by the quickest ping. */
-  clockOffset: { readonly ms: number; readonly roundTripMs: number } | undefined;
+  clockOffset: { readonly ms: number; readonly roundTripMs: number; readonly at: number } | undefined;
   speed: Speed | undefined;
   /** Shards whose data it holds; undefined: all. */
   held: Set<number> | undefined;
@@ -172,9 +174,10 @@ export class Membership {
     if (!member || sentAt > now) return;
     const roundTripMs = now - sentAt;
     member.roundTripMs = roundTripMs;
-    // Half of the way is a better guess the shorter the way (Cristian, 1989).
-    if (roundTripMs <= (member.clockOffset?.roundTripMs ?? Number.POSITIVE_INFINITY)) {
-      member.clockOffset = { ms: (sentAt + now) / 2 - at, roundTripMs };
+    // Half of the way is a better guess the shorter the way (Cristian, 1989); but clocks drift.
+    const known = member.clockOffset;
+    if (!known || roundTripMs <= known.roundTripMs || now - known.at > CLOCK_MS) {
+      member.clockOffset = { ms: (sentAt + now) / 2 - at, roundTripMs, at: now };
     }
   }
 

@@ -111,7 +111,7 @@ export class Peer {
       this.#take(message, payload);
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
-      this.#events.violated('malformed', error.message);
+      this.#events.violated('malformed', printable(error.message));
     }
   }
 
@@ -138,7 +138,7 @@ export class Peer {
       case 'failed':
         if (this.#state !== 'ready') throw new FrameError(`${message.type} before ready`);
         if (message.type === 'result') this.#events.result(message, payload);
-        else this.#events.failed(message);
+        else this.#events.failed({ ...message, reason: printable(message.reason) });
         return;
       default:
         message satisfies never;

@@ -9,6 +9,8 @@ import { makespanMs, planRanges } from './ranges.ts';
 /** Speeds are looked at again after so many steps, and sooner when a change of the ranges may have been a mistake. */
 const REVIEW_STEPS = 16;
 const FIRST_REVIEW_STEPS = 2;
+/** A member that was asked for data so many steps ago, and does not hold it, is planned without. */
+const PATIENCE_STEPS = 64;
 /** Ranges change when that makes a step faster by this factor. */
 const WORTHWHILE = 1.1;
 
@@ -24,6 +26,9 @@ export class RangePlanner {
   #roster = '';
   /** How many more of them until then. */
   #stepsToReview = REVIEW_STEPS;
+  #numSteps = 0;
+  /** Members that were asked for data, and when. */
+  readonly #askedAt = new Map<string, number>();
 
   constructor(numShards: number, announce: (member: Member, shards: readonly number[]) => void) {
     this.#numShards = numShards;
@@ -37,6 +42,7 @@ export class RangePlanner {
 
   /** The ranges of the next step. @param members that are available, at least one */
   next(members: readonly Member[]): Ranges {
+    this.#numSteps++;
     const roster = members.map(({ id }) => id).join(' ');
     const present = new Set(members.map(({ id }) => id));
     const complete = this.#ranges.size > 0 && [...this.#ranges.keys()].every((id) => present.has(id));
@@ -56,14 +62,30 @@ export class RangePlanner {
     const changed = roster !== this.#roster;
     this.#roster = roster;
     this.#stepsToReview = REVIEW_STEPS;
+    const best = this.#plan(members);
     const candidates = members.map(candidateOf);
-    const best = planRanges(candidates, this.#numShards);
     if (!changed && makespanMs(this.#ranges, candidates) < WORTHWHILE * makespanMs(best, candidates)) return;
     this.#desired = best;
     for (const member of members) {
       const shards = missing(member, best);
-      if (shards.length > 0) this.#announce(member, shards);
+      if (shards.length === 0) continue;
+      if (!this.#askedAt.has(member.id)) this.#askedAt.set(member.id, this.#numSteps);
+      this.#announce(member, shards);
     }
+  }
+
+  /** The best ranges. Whoever is waited for too long gets none until it holds what it was asked for. */
+  #plan(members: readonly Member[]): Ranges {
+    const ideal = planRanges(members.map(candidateOf), this.#numShards);
+    const prompt = members.filter((member) => {
+      const askedAt = this.#askedAt.get(member.id);
+      if (askedAt === undefined) return true;
+      if (missing(member, ideal).length > 0) return this.#numSteps - askedAt < PATIENCE_STEPS;
+      this.#askedAt.delete(member.id);
+      return true;
+    });
+    if (prompt.length === members.length || prompt.length === 0) return ideal;
+    return planRanges(prompt.map(candidateOf), this.#numShards);
   }
 
   #take(ranges: Ranges, roster: string): void {

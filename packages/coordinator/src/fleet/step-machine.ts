@@ -86,6 +86,8 @@ export class StepMachine<Value> {
   /** Why, for what is assigned next. */
   #cause: Cause = 'planned';
   #committed = false;
+  /** Members that failed in this step: others go before them. */
+  readonly #failed = new Set<string>();
 
   constructor(options: StepMachineOptions) {
     this.#options = options;
@@ -169,6 +171,7 @@ export class StepMachine<Value> {
     if (!open || this.#committed) return [];
     this.#close(open);
     const strike = { kind: 'strike', member: open.member, reason } as const;
+    this.#failed.add(open.member);
     if (cause !== 'not finite') return [strike, ...this.#proceed(now, cause)];
     const checked = this.#share(
       now,
@@ -261,10 +264,10 @@ export class StepMachine<Value> {
     if (orphans.length > 0) {
       // A fast member that is soon done may be sooner than an idle one, but not when it is overdue.
       const punctual = able.filter(({ id }) => !this.#isBusy(id) || this.#busyMs(now, id) > 0);
-      actions.push(...this.#share(now, orphans, punctual.length > 0 ? punctual : able, this.#cause));
+      actions.push(...this.#share(now, orphans, this.#reliable(punctual.length > 0 ? punctual : able), this.#cause));
     }
     const rest = idle.filter(({ id }) => !this.#isBusy(id));
-    if (stale.length > 0) actions.push(...this.#share(now, stale, rest, 'speculated'));
+    if (stale.length > 0) actions.push(...this.#share(now, stale, this.#reliable(rest), 'speculated'));
     // What found nobody is looked at again with the next event.
     const found = actions.reduce((sum, action) => sum + (action.kind === 'assign' ? size(action.range) : 0), 0);
     this.#needy = found < orphans.length + stale.length;
@@ -277,6 +280,12 @@ export class StepMachine<Value> {
       [...this.#open.values()].filter(({ state }) => state !== 'fresh').map(({ member }) => member),
     );
     return [...this.#members.values()].filter(({ id }) => !stuck.has(id));
+  }
+
+  /** Those that have not failed in this step, if there are any. */
+  #reliable(members: readonly Candidate[]): readonly Candidate[] {
+    const reliable = members.filter(({ id }) => !this.#failed.has(id));
+    return reliable.length > 0 ? reliable : members;
   }
 
   #isBusy(member: string): boolean {

@@ -189,8 +189,8 @@ export class StepRun {
 
   #assign({ assignment, member: id, range, cause }: Extract<StepAction<PartialSum>, { kind: 'assign' }>): void {
     const { crew, ledger, local, onReassigned } = this.#tools;
-    // It was sent away while the actions before this one were carried out; the machine knows that already.
-    if (id !== LOCAL && !crew.get(id)) return;
+    // It was sent away or quarantined while the actions before this one were carried out; the machine knows that already.
+    if (!this.isOpen(assignment)) return;
     if (cause !== 'planned') onReassigned(this.plan.runStep, id, range, cause);
     this.participants.add(id);
     const { generation } = crew;

@@ -41,7 +41,8 @@ export class SimulatedWorker {
   #epoch = 0;
   #parameters: { readonly runStep: number; readonly values: Float32Array } | undefined;
   #busyUntil = 0;
-  readonly #cancelled = new Set<number>();
+  /** Assignments that it has not answered. */
+  readonly #pending = new Set<number>();
   /** Messages in both directions wait until then: the machine is stopped, or the network is parted. */
   #stoppedUntil = 0;
   readonly #arrivesAt = { up: 0, down: 0 };
@@ -70,7 +71,7 @@ export class SimulatedWorker {
     if (this.#connection) return;
     const epoch = ++this.#epoch;
     this.#parameters = undefined;
-    this.#cancelled.clear();
+    this.#pending.clear();
     this.#connection = this.#fleet.connect({
       bufferedBytes: 0,
       receivedBytes: 0,
@@ -137,7 +138,11 @@ export class SimulatedWorker {
         this.#work(message);
         return;
       case 'cancel':
-        this.#cancelled.add(message.assignment);
+        // Between two micro-batches it hears of it.
+        if (this.manner !== 'never' && this.#pending.delete(message.assignment)) {
+          this.#busyUntil = this.#clock.now();
+          this.#send({ type: 'failed', assignment: message.assignment, reason: 'cancelled' });
+        }
         return;
       case 'ping':
         this.#send({ type: 'pong', sentAt: message.sentAt, at: this.#clock.now() });
@@ -164,9 +169,10 @@ export class SimulatedWorker {
     const start = Math.max(this.#clock.now(), this.#busyUntil);
     const computeMs = (to - from) * this.msPerShard;
     this.#busyUntil = start + computeMs;
+    this.#send({ type: 'holds', shards: Array.from({ length: to - from }, (_, i) => from + i) });
+    this.#pending.add(assignment);
     this.#after(this.#busyUntil - this.#clock.now(), () => {
-      if (this.#cancelled.has(assignment)) this.#send({ type: 'failed', assignment, reason: 'cancelled' });
-      else this.#answer(work, computeMs);
+      if (this.#pending.delete(assignment)) this.#answer(work, computeMs);
     });
   }
 
