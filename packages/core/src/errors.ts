@@ -24,6 +24,8 @@ export type ErrorCode =
   | 'run-invalid'
   | 'checkpoint-failed'
   | 'output-unwritable'
+  | 'output-exists'
+  | 'image-invalid'
   | 'interrupted'
   | 'internal';
 

@@ -36,7 +36,10 @@ export interface EngineConfig {
 export interface Evaluation {
   /** Cross-entropy summed over the samples, in nats, without label smoothing. */
   readonly lossSum: number;
+  /** How many predictions are the sample's label. */
   readonly numCorrect: number;
+  /** [count] class of the largest logit, the first of equals, in the order of the samples. */
+  readonly predictions: Uint8Array;
 }
 
 /**
@@ -63,7 +66,7 @@ export interface Engine {
    */
   gradient(batches: readonly MicroBatch[], sums: Float32Array): Promise<void>;
 
-  /** Loss and correct predictions in inference mode: no dropout, moving statistics. */
+  /** Loss and predictions in inference mode: no dropout, moving statistics. */
   evaluate(samples: Samples): Promise<Evaluation>;
 
   /** Class probabilities in inference mode. @param probabilities receives [count, numClasses] */

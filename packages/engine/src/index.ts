@@ -9,6 +9,8 @@ export {
   type RandomKey,
   type Samples,
 } from './engine.ts';
+export type { ExportedFile, ModelNotes, TrainedModel } from './export/description.ts';
+export { type ExportFormat, exportFormats, exportModel, isFolder } from './export/export.ts';
 export { chooseEngine, createEngine, type EngineChoice } from './select.ts';
 export { type Network, numElements } from './topology/network.ts';
 export { parseTopology } from './topology/parse.ts';

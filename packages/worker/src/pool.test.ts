@@ -186,6 +186,9 @@ describe('WorkerPool', () => {
     expect(await open(3).evaluate(0)).toEqual(one);
     expect(one.count).toBe(NUM_TEST);
     expect(one.lossSum / NUM_TEST).toBeGreaterThan(2);
+    expect(one.predictions).toHaveLength(NUM_TEST);
+    expect(new Set(one.predictions).size).toBeGreaterThan(2);
+    expect(one.predictions.filter((predicted, i) => predicted === test.labels[i])).toHaveLength(one.numCorrect);
   });
 
   it('tells why an engine cannot be opened', async () => {

@@ -1,13 +1,14 @@
 /**
- * Compiles a network into ONNX graphs: one that computes loss and all gradients of a micro-batch, and one for inference.
- * Pictures come in as uint8 and are scaled to 0..1 inside the graph.
+ * Compiles a network into ONNX graphs: one that computes loss and all gradients of a micro-batch, one for inference, and
+ * one for use elsewhere, which holds its weights. But for the last, pictures come in as uint8 and are scaled to 0..1
+ * inside the graph.
  */
 import { invariant, type Parameter } from '@lockstep/core';
 import type { EngineConfig } from '../engine.ts';
 import { type Network, numElements, type Shape } from '../topology/network.ts';
 import { GraphBuilder, type Value } from './graph.ts';
 import { applyLayer, type RuleContext, type RuleResult } from './layers.ts';
-import { dataTypes, encodeModel } from './proto.ts';
+import { dataTypes, encodeModel, type ModelDescription } from './proto.ts';
 import { reluAfterPool } from './reorder.ts';
 
 /** Names of the graphs' inputs and outputs that are not parameters. */
@@ -19,6 +20,7 @@ export const names = {
   mask: (index: number, batch: number): string => `mask_${index}_${batch}`,
   lossSum: 'loss_sum',
   numCorrect: 'num_correct',
+  predictions: 'predictions',
   probabilities: 'probabilities',
   gradient: (parameter: string): string => `${parameter}/gradient`,
 } as const;
@@ -47,6 +49,8 @@ class Compilation implements RuleContext {
   readonly layout: Network['layout'];
   readonly #network: Network;
   readonly #byName: ReadonlyMap<string, Parameter>;
+  /** The flat parameter vector, for a graph that holds its weights; undefined for one that is fed with them. */
+  readonly #weights: Float32Array | undefined;
   readonly #parameters = new Map<string, ParameterBinding>();
   /** Per parameter its gradient or statistic in each micro-batch so far. */
   readonly #produced = new Map<string, { readonly values: Value[]; readonly dims: readonly number[] }>();
@@ -56,9 +60,10 @@ class Compilation implements RuleContext {
   /** Micro-batch that is being compiled. */
   #batch = 0;
 
-  constructor(network: Network, training: boolean) {
+  constructor(network: Network, training: boolean, weights?: Float32Array) {
     this.#network = { ...network, nodes: reluAfterPool(network.nodes) };
     this.training = training;
+    this.#weights = weights;
     this.layout = network.layout;
     this.#byName = new Map(network.layout.parameters.map((parameter) => [parameter.name, parameter]));
   }
@@ -74,8 +79,10 @@ class Compilation implements RuleContext {
 
   parameter(name: string, dims: readonly number[]): Value {
     if (!this.#parameters.has(name)) {
-      this.#parameters.set(name, { name, parameter: this.#named(name, dims), dims });
-      this.g.input(name, 'float32', dims);
+      const parameter = this.#named(name, dims);
+      this.#parameters.set(name, { name, parameter, dims });
+      if (this.#weights) this.g.tensor(name, this.layout.view(this.#weights, parameter), dims);
+      else this.g.input(name, 'float32', dims);
     }
     return name;
   }
@@ -106,21 +113,23 @@ class Compilation implements RuleContext {
     return `N${this.#batch}`;
   }
 
-  /** The forward pass. Returns the value and rule of each node. */
-  #forward(): { values: Map<string, Value>; results: Map<string, RuleResult> } {
+  /** The pictures of the micro-batch, 0..1. */
+  #scaledImages(): Value {
     const { g } = this;
     const { inputShape } = this.#network;
     // Scaled as rows, not as pictures: with one channel a scalar would be broadcast pixel by pixel.
     const rows = g.input(names.images(this.#batch), 'uint8', [this.#dimension, numElements(inputShape)]);
-    const scaled = g.reshape(g.op('Mul', [g.op('Cast', [rows], { to: dataTypes.float32 }), g.scalar(1 / 255)]), [
-      -1,
-      ...inputShape,
-    ]);
+    const scaled = g.op('Mul', [g.op('Cast', [rows], { to: dataTypes.float32 }), g.scalar(1 / 255)]);
+    return g.reshape(scaled, [-1, ...inputShape]);
+  }
+
+  /** The forward pass. @param images 0..1 @returns the value and rule of each node */
+  #forward(images: Value): { values: Map<string, Value>; results: Map<string, RuleResult> } {
     const values = new Map<string, Value>();
     const results = new Map<string, RuleResult>();
     for (const node of this.#network.nodes) {
       if (node.kind === 'input') {
-        values.set(node.id, scaled);
+        values.set(node.id, images);
         continue;
       }
       const inputs = node.inputs.map((input) => values.get(input)!);
@@ -133,9 +142,9 @@ class Compilation implements RuleContext {
 
   /**
    * Softmax cross-entropy and the number of correct predictions.
-   * @returns the gradient of the loss sum with respect to the logits
+   * @returns the gradient of the loss sum with respect to the logits, and the predicted classes as int64
    */
-  #loss(logits: Value, labelSmoothing: number): Value {
+  #loss(logits: Value, labelSmoothing: number): { gradient: Value; predicted: Value } {
     const { g } = this;
     const { numClasses } = this.#network;
     const labels = g.op('Cast', [g.input(names.labels(this.#batch), 'uint8', [this.#dimension])], {
@@ -156,7 +165,7 @@ class Compilation implements RuleContext {
     const predicted = g.op('ArgMax', [logits], { axis: -1, keepdims: 0 });
     const correct = g.op('Cast', [g.op('Equal', [predicted, labels])], { to: dataTypes.float32 });
     this.#correct.push(g.reduce('ReduceSum', correct, [0], true));
-    return g.op('Sub', [g.op('Exp', [logProbabilities]), target]);
+    return { gradient: g.op('Sub', [g.op('Exp', [logProbabilities]), target]), predicted };
   }
 
   /** The backward pass: walks the nodes in reverse and adds up what flows into each. */
@@ -180,14 +189,19 @@ class Compilation implements RuleContext {
     }
   }
 
-  /** Adds one micro-batch: forward, loss and, in training, backward. Returns its logits. */
-  add(batch: number, labelSmoothing: number): Value {
+  /** Adds one micro-batch: forward, loss and, in training, backward. */
+  add(batch: number, labelSmoothing: number): { logits: Value; predicted: Value } {
     this.#batch = batch;
-    const { values, results } = this.#forward();
+    const { values, results } = this.#forward(this.#scaledImages());
     const logits = values.get(this.#network.logits)!;
-    const gradient = this.#loss(logits, labelSmoothing);
+    const { gradient, predicted } = this.#loss(logits, labelSmoothing);
     if (this.training) this.#backward(gradient, results);
-    return logits;
+    return { logits, predicted };
+  }
+
+  /** Adds the forward pass alone. @param images 0..1 @returns the logits */
+  addForward(images: Value): Value {
+    return this.#forward(images).values.get(this.#network.logits)!;
   }
 
   /** Sum along the reduction tree: neighbours first. */
@@ -232,11 +246,28 @@ export function compileTraining({ network, labelSmoothing }: EngineConfig, numBa
   return compilation.finish();
 }
 
-/** Forward in inference mode; outputs the loss sum, the number correct and [N, classes] probabilities. */
+/** Forward in inference mode; outputs the loss sum, the number correct, [N] predictions and [N, classes] probabilities. */
 export function compileInference(network: Network): CompiledGraph {
   const compilation = new Compilation(network, false);
-  const logits = compilation.add(0, 0);
-  const probabilities = compilation.g.op('Softmax', [logits], { axis: -1 });
-  compilation.g.output(names.probabilities, probabilities, 'float32', ['N0', network.numClasses]);
+  const { g } = compilation;
+  const { logits, predicted } = compilation.add(0, 0);
+  // Labels are bytes, and so are predictions.
+  g.output(names.predictions, g.op('Cast', [predicted], { to: dataTypes.uint8 }), 'uint8', ['N0']);
+  g.output(names.probabilities, g.op('Softmax', [logits], { axis: -1 }), 'float32', ['N0', network.numClasses]);
   return compilation.finish();
+}
+
+/**
+ * Forward in inference mode as a model for use elsewhere: pictures [N, height, width, channels] of float32 in 0..1 go in,
+ * probabilities [N, classes] come out.
+ * @param weights the flat parameter vector
+ * @param description what the file says about itself and about the input and output
+ * @returns the ONNX file
+ */
+export function compileClassifier(network: Network, weights: Float32Array, description: ModelDescription): Uint8Array {
+  const compilation = new Compilation(network, false, weights);
+  const { g } = compilation;
+  const logits = compilation.addForward(g.input('images', 'float32', ['N', ...network.inputShape]));
+  g.output(names.probabilities, g.op('Softmax', [logits], { axis: -1 }), 'float32', ['N', network.numClasses]);
+  return encodeModel(g.finish(network.name), description);
 }

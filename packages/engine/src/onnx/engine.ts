@@ -130,10 +130,11 @@ class OnnxEngine implements Engine {
   }
 
   async evaluate(samples: Samples): Promise<Evaluation> {
-    if (samples.count === 0) return { lossSum: 0, numCorrect: 0 };
-    const outputs = await this.#infer(samples, [names.lossSum, names.numCorrect]);
+    if (samples.count === 0) return { lossSum: 0, numCorrect: 0, predictions: new Uint8Array(0) };
+    const outputs = await this.#infer(samples, [names.lossSum, names.numCorrect, names.predictions]);
     const scalar = (name: string): number => (outputs[name]!.data as Float32Array)[0]!;
-    return { lossSum: scalar(names.lossSum), numCorrect: scalar(names.numCorrect) };
+    const predictions = outputs[names.predictions]!.data as Uint8Array;
+    return { lossSum: scalar(names.lossSum), numCorrect: scalar(names.numCorrect), predictions };
   }
 
   async predict(samples: Samples, probabilities: Float32Array): Promise<void> {

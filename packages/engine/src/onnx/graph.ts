@@ -7,6 +7,7 @@ export type Value = string;
 export class GraphBuilder {
   readonly #nodes: OperatorNode[] = [];
   readonly #constants = new Map<string, TensorConstant>();
+  readonly #tensors: TensorConstant[] = [];
   readonly #inputs: ValueInfo[] = [];
   readonly #outputs: ValueInfo[] = [];
   readonly #renames = new Map<Value, string>();
@@ -53,6 +54,12 @@ export class GraphBuilder {
     if (existing) return existing.name;
     const name = `constant_${this.#constants.size}`;
     this.#constants.set(key, { name, type, dims, values });
+    return name;
+  }
+
+  /** A large constant under a name of its own. */
+  tensor(name: string, values: Float32Array, dims: readonly number[]): Value {
+    this.#tensors.push({ name, type: 'float32', dims, values });
     return name;
   }
 
@@ -104,7 +111,7 @@ export class GraphBuilder {
     return {
       name,
       nodes,
-      constants: [...this.#constants.values()],
+      constants: [...this.#tensors, ...this.#constants.values()],
       inputs: this.#inputs,
       outputs: this.#outputs,
     };

@@ -1,5 +1,5 @@
 /**
- * Writes ONNX models as protocol buffers: just the messages and fields that a training graph needs.
+ * Writes ONNX models as protocol buffers: just the messages and fields that training graphs and exported models need.
  * Field numbers: onnx/onnx.proto3 of the ONNX project, IR version 10.
  */
 import { PbfWriter } from 'pbf';
@@ -11,7 +11,7 @@ export interface TensorConstant {
   readonly name: string;
   readonly type: 'float32' | 'int64';
   readonly dims: readonly number[];
-  readonly values: readonly number[];
+  readonly values: readonly number[] | Float32Array;
 }
 
 export interface ValueInfo {
@@ -36,6 +36,15 @@ export interface Graph {
   readonly constants: readonly TensorConstant[];
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
+}
+
+/** What a model says about itself, to people and to the programs that load it. */
+export interface ModelDescription {
+  readonly producerVersion: string;
+  readonly text: string;
+  /** Sentences about inputs and outputs, by their names. */
+  readonly values: { readonly [name: string]: string };
+  readonly metadata: { readonly [key: string]: string };
 }
 
 const IR_VERSION = 10;
@@ -92,25 +101,39 @@ function writeTensorType(value: ValueInfo, pbf: PbfWriter): void {
   );
 }
 
-function writeValueInfo(value: ValueInfo, pbf: PbfWriter): void {
+type Described<Item> = readonly [item: Item, description: ModelDescription | undefined];
+
+function writeValueInfo([value, description]: Described<ValueInfo>, pbf: PbfWriter): void {
   pbf.writeStringField(1, value.name);
   pbf.writeMessage(2, (info: ValueInfo, type: PbfWriter) => type.writeMessage(1, writeTensorType, info), value);
+  const text = description?.values[value.name];
+  if (text !== undefined) pbf.writeStringField(3, text);
 }
 
-function writeGraph(graph: Graph, pbf: PbfWriter): void {
+function writeGraph([graph, description]: Described<Graph>, pbf: PbfWriter): void {
   for (const node of graph.nodes) pbf.writeMessage(1, writeNode, node);
   pbf.writeStringField(2, graph.name);
   for (const constant of graph.constants) pbf.writeMessage(5, writeTensor, constant);
-  for (const input of graph.inputs) pbf.writeMessage(11, writeValueInfo, input);
-  for (const output of graph.outputs) pbf.writeMessage(12, writeValueInfo, output);
+  if (description) pbf.writeStringField(10, description.text);
+  for (const input of graph.inputs) pbf.writeMessage(11, writeValueInfo, [input, description]);
+  for (const output of graph.outputs) pbf.writeMessage(12, writeValueInfo, [output, description]);
+}
+
+function writeMetadata([key, value]: readonly [string, string], pbf: PbfWriter): void {
+  pbf.writeStringField(1, key);
+  pbf.writeStringField(2, value);
 }
 
 /** Encodes a graph as the bytes of an ONNX model. */
-export function encodeModel(graph: Graph): Uint8Array {
+export function encodeModel(graph: Graph, description?: ModelDescription): Uint8Array {
   const pbf = new PbfWriter();
   pbf.writeVarintField(1, IR_VERSION);
   pbf.writeStringField(2, 'lockstep');
-  pbf.writeMessage(7, writeGraph, graph);
+  if (description) {
+    pbf.writeStringField(3, description.producerVersion);
+    pbf.writeStringField(6, description.text);
+  }
+  pbf.writeMessage(7, writeGraph, [graph, description]);
   pbf.writeMessage(
     8,
     (version: number, opset: PbfWriter) => {
@@ -119,5 +142,6 @@ export function encodeModel(graph: Graph): Uint8Array {
     },
     OPSET_VERSION,
   );
+  for (const entry of Object.entries(description?.metadata ?? {})) pbf.writeMessage(14, writeMetadata, entry);
   return pbf.finish();
 }

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Engine, EngineConfig, RandomKey, Samples } from '../engine.ts';
+import type { Engine, EngineConfig, Evaluation, RandomKey, Samples } from '../engine.ts';
 import { loadCpuBackend } from '../tfjs/backends.ts';
 import { createEngineOnBackend } from '../tfjs/engine.ts';
 import type { Network } from '../topology/network.ts';
@@ -67,6 +67,12 @@ function expectTotals(
   }
 }
 
+/** Also that what counts as correct is what is predicted, whatever lies behind the last label. */
+function expectPredictions({ predictions, numCorrect }: Evaluation, expected: Uint8Array, { labels }: Samples): void {
+  expect(predictions).toEqual(expected);
+  expect(numCorrect).toBe(predictions.filter((predicted, i) => predicted === labels[i]).length);
+}
+
 /** Euclidean distance, relative to the length of `expected` plus one. */
 function expectVector(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
   expect(distance(expected, actual) / (1 + norm(expected)), what).toBeLessThanOrEqual(tolerance);
@@ -92,6 +98,26 @@ export function describeEngineContract(
       describe(model.name, () => describeModel(parseTopology(model.topology)));
     }
     describe('ties in max pooling', describeTies);
+    it('predicts the lowest of several classes with the same logit', async () => {
+      const network = parseTopology(contractModels[0]!.topology);
+      const parameters = new Float32Array(network.layout.numParameters);
+      const bias = network.layout.parameters.find(({ name }) => name === 'head/bias')!;
+      const engine = await create({ network, labelSmoothing: 0 });
+      try {
+        for (const [logits, predicted] of [
+          [[0, 0, 0, 0], 0],
+          [[-1, 2, 0, 2], 1],
+          [[-3, -2, -1, -1], 2],
+        ] as const) {
+          network.layout.view(parameters, bias).set(logits);
+          engine.setParameters(parameters);
+          const samples = randomSamples(network, 5, 1);
+          expectPredictions(await engine.evaluate(samples), new Uint8Array(5).fill(predicted), samples);
+        }
+      } finally {
+        await engine.dispose();
+      }
+    });
     it('does without label smoothing', async () => {
       const network = parseTopology(contractModels[0]!.topology);
       const parameters = randomParameters(network, 1);
@@ -169,7 +195,7 @@ export function describeEngineContract(
       const sums = await gradientOf(engine, network, { ...randomSamples(network, 1, 1), count: 0 });
       expect(sums.every((value) => value === 0)).toBe(true);
       const nothing = { count: 0, images: new Uint8Array(0), labels: new Uint8Array(0) };
-      expect(await engine.evaluate(nothing)).toEqual({ lossSum: 0, numCorrect: 0 });
+      expect(await engine.evaluate(nothing)).toEqual({ lossSum: 0, numCorrect: 0, predictions: new Uint8Array(0) });
     });
 
     it('gives the same bits again, and in another instance', async () => {
@@ -217,6 +243,7 @@ export function describeEngineContract(
         const evaluation = await engine.evaluate(samples);
         expectVector([evaluation.lossSum], [expected.lossSum], tolerance, 'loss sum');
         expect(evaluation.numCorrect).toBe(expected.numCorrect);
+        expectPredictions(evaluation, expected.predictions, samples);
         const probabilities = new Float32Array(count * network.numClasses).fill(Number.NaN);
         await engine.predict(samples, probabilities);
         expectVector(probabilities, expected.probabilities, tolerance, 'probabilities');

@@ -12,6 +12,8 @@ export interface ReferenceResult {
   readonly lossSum: number;
   /** Samples whose largest logit, the first of equals, is that of their class. */
   readonly numCorrect: number;
+  /** [count] class of the largest logit, the first of equals. */
+  readonly predictions: Uint8Array;
   /** [count, numClasses] */
   readonly logits: Float64Array;
   /** [count, numClasses] */
@@ -88,6 +90,7 @@ function score(logits: Float64Array, numClasses: number, { count, labels }: Samp
   const probabilities = softmax(logits, numClasses);
   let lossSum = 0;
   let numCorrect = 0;
+  const predictions = new Uint8Array(count);
   for (let n = 0; n < count; n++) {
     const row = logits.subarray(n * numClasses, (n + 1) * numClasses);
     const max = Math.max(...row);
@@ -96,7 +99,8 @@ function score(logits: Float64Array, numClasses: number, { count, labels }: Samp
       const target = (k === labels[n]! ? 1 - labelSmoothing : 0) + labelSmoothing / numClasses;
       lossSum -= target * (row[k]! - logSum);
     }
-    if (row.indexOf(max) === labels[n]!) numCorrect++;
+    predictions[n] = row.indexOf(max);
+    if (predictions[n] === labels[n]!) numCorrect++;
   }
-  return { lossSum, numCorrect, probabilities };
+  return { lossSum, numCorrect, predictions, probabilities };
 }

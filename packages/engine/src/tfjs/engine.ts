@@ -87,21 +87,23 @@ class TfjsEngine implements Engine {
         }
       }
       sums[layout.lossIndex] = loss.dataSync()[0]!;
-      sums[layout.correctIndex] = countCorrect(pass.logits.dataSync<'float32'>(), samples, numClasses);
+      const predictions = predictedClasses(pass.logits.dataSync<'float32'>(), count, numClasses);
+      sums[layout.correctIndex] = countCorrect(predictions, samples.labels);
       sums[layout.countIndex] = count;
     });
   }
 
   async evaluate(samples: Samples): Promise<Evaluation> {
     const { count, labels } = samples;
-    if (count === 0) return { lossSum: 0, numCorrect: 0 };
+    if (count === 0) return { lossSum: 0, numCorrect: 0, predictions: new Uint8Array(0) };
     const { numClasses } = this.#network;
     return this.#run(() => {
       const logits = this.#inferenceLogits(samples);
       const logProbabilities = this.#tf.logSoftmax(logits).dataSync<'float32'>();
       let lossSum = 0;
       for (let n = 0; n < count; n++) lossSum -= logProbabilities[n * numClasses + labels[n]!]!;
-      return { lossSum, numCorrect: countCorrect(logits.dataSync<'float32'>(), samples, numClasses) };
+      const predictions = predictedClasses(logits.dataSync<'float32'>(), count, numClasses);
+      return { lossSum, numCorrect: countCorrect(predictions, labels), predictions };
     });
   }
 
@@ -155,14 +157,21 @@ class TfjsEngine implements Engine {
   }
 }
 
-/** Samples whose largest logit, the first of equals, is that of their class. */
-function countCorrect(logits: Float32Array, { count, labels }: Samples, numClasses: number): number {
-  let numCorrect = 0;
+/** Of each sample the class of the largest logit, the first of equals. */
+function predictedClasses(logits: Float32Array, count: number, numClasses: number): Uint8Array {
+  const predictions = new Uint8Array(count);
   for (let n = 0; n < count; n++) {
     const row = n * numClasses;
     let best = 0;
     for (let k = 1; k < numClasses; k++) if (logits[row + k]! > logits[row + best]!) best = k;
-    if (best === labels[n]) numCorrect++;
+    predictions[n] = best;
   }
+  return predictions;
+}
+
+/** @param labels may be longer than `predictions` */
+function countCorrect(predictions: Uint8Array, labels: Uint8Array): number {
+  let numCorrect = 0;
+  for (let n = 0; n < predictions.length; n++) if (predictions[n] === labels[n]) numCorrect++;
   return numCorrect;
 }

@@ -79,6 +79,8 @@ export interface Network {
   readonly nodes: readonly LayerNode[];
   /** Id of the node whose output are the logits: the model's output, less a final softmax, which the loss takes over. */
   readonly logits: string;
+  /** Whether the model itself ends in that softmax: its output are probabilities then. */
+  readonly endsInSoftmax: boolean;
   readonly layout: ParameterLayout;
   /** Rates of the dropout layers, by index, and the elements of one sample's mask. */
   readonly dropouts: readonly { readonly rate: number; readonly size: number }[];

@@ -134,7 +134,10 @@ export function parseTopology(json: unknown): Network {
 }
 
 /** Checks that the model ends in logits or in softmax, and takes a softmax at the very end away: it belongs to the loss. */
-function withoutSoftmax(nodes: readonly LayerNode[], output: LayerNode): Pick<Network, 'nodes' | 'logits'> {
+function withoutSoftmax(
+  nodes: readonly LayerNode[],
+  output: LayerNode,
+): Pick<Network, 'nodes' | 'logits' | 'endsInSoftmax'> {
   if (output.shape.length !== 1 || output.shape[0]! < 2) {
     throw unsupported(
       `The model's output has the shape [${output.shape.join(', ')}].`,
@@ -147,7 +150,7 @@ function withoutSoftmax(nodes: readonly LayerNode[], output: LayerNode): Pick<Ne
     const [before] = last.inputs;
     last = nodes.find(({ id }) => id === before)!;
   }
-  if (last.kind !== 'activation') return { nodes, logits: output.id };
+  if (last.kind !== 'activation') return { nodes, logits: output.id, endsInSoftmax: false };
   if (last.activation !== 'softmax') {
     throw unsupported(
       `The model ends in ${last.activation}.`,
@@ -158,5 +161,5 @@ function withoutSoftmax(nodes: readonly LayerNode[], output: LayerNode): Pick<Ne
     throw unsupported(`The model goes on behind its softmax, with "${output.id}".`, 'Make softmax the last layer.');
   }
   // No other node reads it: every layer leads to the output.
-  return { nodes: nodes.filter((node) => node !== output), logits: output.inputs[0]! };
+  return { nodes: nodes.filter((node) => node !== output), logits: output.inputs[0]!, endsInSoftmax: true };
 }
