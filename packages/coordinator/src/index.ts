@@ -7,5 +7,6 @@ export {
   trainOptions,
 } from './config.ts';
 export { type EvaluateOptions, type EvaluationReport, evaluate } from './evaluate.ts';
+export { type MetricDefinition, metricDefinitions } from './observe/index.ts';
 export type { RunContext } from './setup.ts';
 export { train } from './train.ts';

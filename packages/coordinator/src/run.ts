@@ -200,6 +200,7 @@ export class Run {
 
   async #evaluate(epoch: number, sums: EpochSums): Promise<EpochEvent> {
     const test = await this.#pool.evaluate(this.#runStep);
+    this.#parts.workplace.observatory.evaluated(epoch + 1, test.predictions);
     const count = Math.max(1, sums.count);
     return {
       event: 'epoch',

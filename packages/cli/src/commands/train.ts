@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import pc from 'picocolors';
 import { addOptions, checkOptions } from '../options.ts';
 import { bar, duration, integer, Output, percent } from '../output.ts';
+import { livePage } from '../live-page.ts';
 import { interruptible } from '../signals.ts';
 import { tokenFrom } from '../token.ts';
 import { runView } from '../view.ts';
@@ -28,8 +29,10 @@ export function trainCommand(program: Command): void {
 async function run(output: Output, options: TrainOptions): Promise<void> {
   const signal = interruptible(output);
   const show = new Display(output);
+  const pages = livePage();
   const context = {
     signal,
+    ...(pages === undefined ? {} : { pages }),
     onDownload: showDownload(output),
     onInvitation: (command: string) => show.invite(command),
     onStart: (status: () => RunStatus) => show.start(status),

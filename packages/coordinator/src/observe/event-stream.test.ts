@@ -10,6 +10,8 @@ import { done, epoch, model, newRecord, progress, step } from './testing/run.ts'
 // biome-ignore lint/suspicious/noExplicitAny: each test looks at what it is about
 type Message = any;
 
+const PATIENTLY = { timeout: 30_000 };
+
 async function openStream(record: RunRecord = newRecord()) {
   const { server } = await openServer();
   const stream = new EventStream(record);
@@ -49,11 +51,12 @@ describe('EventStream', () => {
       stream.push(event);
     }
     stream.close();
+    stream.push(epoch(2));
+    expect(stream.numViewers).toBe(0);
     const rest: Message[] = [];
     for await (const message of stories)
       if (message.event !== 'status' || message.state === 'finished') rest.push(message);
     expect(rest.map(({ event }) => event)).toEqual(['epoch', 'done', 'status']);
-    await vi.waitFor(() => expect(stream.numViewers).toBe(0));
   });
 
   it('sends a status again and again', async () => {
@@ -92,7 +95,7 @@ describe('EventStream', () => {
     deaf.on('error', () => {});
     deaf.pause();
     deaf.write(`GET /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`);
-    await vi.waitFor(() => expect(stream.numViewers).toBe(1));
+    await vi.waitFor(() => expect(stream.numViewers).toBe(1), PATIENTLY);
     const stories = messages(await open());
     await stories.next();
     const long = { event: 'error', fatal: false, code: 'x', message: 'x'.repeat(2 ** 20) } as const;
@@ -115,18 +118,17 @@ describe('EventStream', () => {
     const request = `GET /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`;
     const sockets = await Promise.all(Array.from({ length: 256 }, () => dial(server.port)));
     for (const socket of sockets) socket.write(request);
-    await vi.waitFor(() => expect(stream.numViewers).toBe(256));
+    await vi.waitFor(() => expect(stream.numViewers).toBe(256), PATIENTLY);
     const refused = await fetch(httpUrl(server, '/events'), { headers: bearer });
     expect(refused.status).toBe(503);
     expect(refused.headers.get('retry-after')).toBe('10');
     sockets.pop()!.destroy();
-    await vi.waitFor(() => expect(stream.numViewers).toBe(255));
+    await vi.waitFor(() => expect(stream.numViewers).toBe(255), PATIENTLY);
     const taken = await fetch(httpUrl(server, '/events'), { headers: bearer });
     expect(taken.status).toBe(200);
     stream.close();
     await taken.text();
     for (const socket of sockets) socket.destroy();
-    await vi.waitFor(() => expect(stream.numViewers).toBe(0));
   });
 
   it('answers HEAD at once, and counts nobody as a viewer', async () => {

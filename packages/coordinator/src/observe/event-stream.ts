@@ -61,6 +61,7 @@ export class EventStream {
     if (this.#viewers.size > 0) this.#sendStatus();
     clearInterval(this.#timer);
     for (const viewer of this.#viewers) viewer.end();
+    this.#viewers.clear();
   }
 
   #statusMessage(): string {

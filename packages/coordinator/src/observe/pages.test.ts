@@ -1,8 +1,9 @@
 /** Which files of a built page are served, and that nothing else is. */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import fs, { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { bearer, httpUrl, openServer, TOKEN, talk } from '../server/testing/peers.ts';
 import { servePages } from './pages.ts';
 
@@ -17,12 +18,13 @@ const files = {
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'lockstep-pages-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(join(folder, dirname(path)), { recursive: true });
     writeFileSync(join(folder, path), text);
   }
 });
+
+afterEach(() => rmSync(folder, { recursive: true }));
 
 async function serve() {
   const { server } = await openServer();
@@ -88,15 +90,27 @@ describe('servePages', () => {
       `GET ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN}\r\nConnection: close\r\n\r\n`,
     );
     expect(answer).toMatch(/^HTTP\/1\.1 40[04] /);
-    expect(answer).not.toContain('secret\n');
-    expect(answer.split('\r\n\r\n')[1]).not.toBe('secret');
+    expect(answer.split('\r\n\r\n')[1]).not.toBe(files['secret.txt']);
   });
 
-  it('says 404 for a file that went away, and goes on', async () => {
+  it('survives that the page is built again', async () => {
     const { get } = await serve();
+    writeFileSync(join(folder, 'site/index.html'), `${files['site/index.html']} longer`);
     rmSync(join(folder, 'site/favicon.svg'));
-    const { status } = await get('/favicon.svg');
-    expect([404, 500]).toContain(status);
+    expect(await (await get('/')).text()).toBe(`${files['site/index.html']} longer`);
+    expect((await get('/favicon.svg')).status).toBe(404);
+  });
+
+  it('survives that a file goes away while it is being served', async () => {
+    const { get } = await serve();
+    const { createReadStream } = fs;
+    vi.spyOn(fs, 'createReadStream').mockImplementationOnce(() => createReadStream(join(folder, 'gone')));
+    syncBuiltinESMExports();
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+      syncBuiltinESMExports();
+    });
+    await expect(get('/').then((response) => response.text())).rejects.toThrow();
     expect((await get('/')).status).toBe(200);
   });
 

@@ -6,7 +6,8 @@ import type { CoordinatorServer } from '../server/index.ts';
 
 /** @param folder what the build of the page left behind */
 export function servePages(server: CoordinatorServer, folder: string): void {
-  const serve = sirv(folder, { etag: true });
+  // It looks at the file anew each time: the page may be built again during a run.
+  const serve = sirv(folder, { etag: true, dev: true });
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   const paths = files.map(({ parentPath, name }) => {
     const directory = parentPath.slice(folder.length).split(sep).join('/');
@@ -19,6 +20,8 @@ export function servePages(server: CoordinatorServer, folder: string): void {
         'Cache-Control',
         path.includes('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
       );
+      // A file that goes away just now must not end the run.
+      response.once('pipe', (file) => file.on('error', () => response.destroy()));
       serve(request, response, () => {
         response.statusCode = 404;
         response.end();
