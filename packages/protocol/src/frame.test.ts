@@ -18,7 +18,15 @@ const fromWorker: { readonly [Type in WorkerMessage['type']]: MessageOf<WorkerMe
   ready: { type: 'ready', jobHash: hash, layoutHash: hash, engine: 'onnx', device: 'cpu', shards: [0, 7, 4095] },
   holds: { type: 'holds', shards: everyShard.slice(-200) },
   fetch: { type: 'fetch', digest: hash, offset: 2 ** 33 + 1 },
-  result: { type: 'result', assignment: 9, generation: 2, runStep: 70_000, nodes: [5, 6, 8191], startedAt: 3.5, computeMs: 12.75 },
+  result: {
+    type: 'result',
+    assignment: 9,
+    generation: 2,
+    runStep: 70_000,
+    nodes: [5, 6, 8191],
+    startedAt: 3.5,
+    computeMs: 12.75,
+  },
   failed: { type: 'failed', assignment: 9, reason: 'out of memory' },
   pong: { type: 'pong', sentAt: 1.7e12, at: 17.5 },
 };

@@ -14,7 +14,19 @@ function frameOf(header: Uint8Array): Uint8Array {
 const text = (value: string): number[] => [0xa0 + value.length, ...Buffer.from(value)];
 /** A valid pong with one more field, which a reader passes over, made of these msgpack bytes. */
 const withExtra = (...extra: number[]): Uint8Array =>
-  frameOf(Uint8Array.of(0x84, ...text('type'), ...text('pong'), ...text('sentAt'), 5, ...text('at'), 6, ...text('x'), ...extra));
+  frameOf(
+    Uint8Array.of(
+      0x84,
+      ...text('type'),
+      ...text('pong'),
+      ...text('sentAt'),
+      5,
+      ...text('at'),
+      6,
+      ...text('x'),
+      ...extra,
+    ),
+  );
 const pong = { type: 'pong', sentAt: 5, at: 6 };
 
 describe('a header', () => {

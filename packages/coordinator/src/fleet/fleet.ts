@@ -18,7 +18,7 @@ import { localReport, type StepReport, sharedReport } from './step-report.ts';
 import { StepRun } from './step-run.ts';
 
 /** What every worker is told, but for what the fleet knows itself. */
-export type JobTerms = Pick<Terms, 'job' | 'layoutHash' | 'partitions'>;
+type JobTerms = Pick<Terms, 'job' | 'layoutHash' | 'partitions'>;
 
 export interface FleetOptions {
   readonly plan: ShardPlan;

@@ -3,7 +3,7 @@
 export { realClock } from './clock.ts';
 export type { MemberFacts } from './crew.ts';
 export { Fleet, type FleetReport } from './fleet.ts';
-export { MEMBERSHIP, type MembershipOptions } from './membership.ts';
+export { MEMBERSHIP } from './membership.ts';
 export { Partitions } from './partitions.ts';
 export { admit } from './socket.ts';
 export { TIMING } from './step-machine.ts';
