@@ -1,23 +1,13 @@
 /** The live page in a real browser, before a coordinator that is made up. */
 import { type RunStatus, runStatus } from '@lockstep/protocol';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, chromiumPath, launch, PHONE, type Visit, visit } from './web/browser.ts';
 import { epochAt, member, members, statusAt, stepAt } from './web/fake-status.ts';
+import { drawings, isWithin, numPoints, plain, texts, tile } from './web/look.ts';
 
 const STEPS_PER_EPOCH = 118;
 const LONG = `${'a-very-long-name-'.repeat(6)}.example`;
-
-const plain = (text: string): string => text.replaceAll(/\s+/g, ' ').trim();
-const texts = async (page: Page, selector: string): Promise<string[]> =>
-  (await page.locator(selector).allTextContents()).map(plain);
-const tile = (page: Page, id: string): Promise<string> => page.locator(`[data-tile=${id}] .tile-value`).innerText();
-const numPoints = (page: Page): Promise<number[]> =>
-  page.locator('.plot').evaluateAll((plots) => plots.map((plot) => Number((plot as HTMLElement).dataset.points)));
-const drawings = (page: Page): Promise<string[]> =>
-  page.locator('.plot canvas').evaluateAll((all) => all.map((canvas) => (canvas as HTMLCanvasElement).toDataURL()));
-const isWithin = (page: Page): Promise<boolean> =>
-  page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth);
 
 describe.skipIf(!chromiumPath)(`the live page${chromiumPath ? '' : ' (no Chromium on the PATH)'}`, () => {
   let browser: Browser;
@@ -270,6 +260,10 @@ describe.skipIf(!chromiumPath)(`the live page${chromiumPath ? '' : ' (no Chromiu
 
     it('reaches everything by keyboard', async () => {
       const { page } = await open(crowd, PHONE);
+      const scrolled = (key: string, property: 'scrollLeft' | 'scrollTop') => async () => {
+        await page.keyboard.press(key);
+        return page.locator('.workers-box').evaluate((box, property) => box[property], property);
+      };
       const reached: string[] = [];
       for (;;) {
         await page.keyboard.press('Tab');
@@ -280,10 +274,8 @@ describe.skipIf(!chromiumPath)(`the live page${chromiumPath ? '' : ' (no Chromiu
         if (reached.includes(name) || reached.length > 20) break;
         reached.push(name);
         if (name !== 'Workers') continue;
-        await page.keyboard.press('ArrowRight');
-        await page.waitForFunction(() => document.querySelector('.workers-box')!.scrollLeft > 0);
-        await page.keyboard.press('End');
-        await page.waitForFunction(() => document.querySelector('.workers-box')!.scrollTop > 500);
+        await expect.poll(scrolled('ArrowRight', 'scrollLeft'), { timeout: 20_000 }).toBeGreaterThan(0);
+        await expect.poll(scrolled('ArrowDown', 'scrollTop'), { timeout: 20_000 }).toBeGreaterThan(0);
       }
       expect(reached.slice(0, 7)).toEqual([
         'Show the page in dark colours',

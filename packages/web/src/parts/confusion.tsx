@@ -61,7 +61,7 @@ export function Confusion({ status: { predictions, classNames } }: { readonly st
     [predictions],
   );
   return (
-    <section class="card" aria-labelledby="confusion-heading">
+    <section class="card confusion-card" aria-labelledby="confusion-heading">
       <h2 id="confusion-heading">Confusion matrix</h2>
       {predictions ? (
         <>
@@ -69,7 +69,9 @@ export function Confusion({ status: { predictions, classNames } }: { readonly st
           <p class="axes" aria-hidden="true">
             rows: what it is · columns: what the model says
           </p>
-          <ScrollBox label="Confusion matrix">{table}</ScrollBox>
+          <ScrollBox label="Confusion matrix" class="confusion-box">
+            {table}
+          </ScrollBox>
         </>
       ) : (
         <p class="quiet">Comes after the first epoch.</p>
