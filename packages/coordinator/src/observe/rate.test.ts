@@ -33,6 +33,18 @@ describe('Rate', () => {
     expect(rate.perSecond).toBeGreaterThan(0);
   });
 
+  it('does not count a pause that was announced', () => {
+    const { rate, pass, happen } = rateWithClock();
+    happen(30, 100, 2);
+    rate.pause();
+    pass(60_000);
+    expect(rate.perSecond).toBeCloseTo(20, 6);
+    happen(5, 100, 4);
+    expect(rate.perSecond).toBeCloseTo(40, 6);
+    pass(60_000);
+    expect(rate.perSecond).toBe(0);
+  });
+
   it('counts what happened within the window', () => {
     const { rate, happen } = rateWithClock();
     happen(50, 100, 2);

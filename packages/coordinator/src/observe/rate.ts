@@ -13,6 +13,7 @@ export class Rate {
   readonly #windowMs: number;
   readonly #now: () => number;
   #moments: Moment[] = [];
+  #beforePause = 0;
 
   constructor(windowMs: number, now: () => number = () => performance.now()) {
     this.#windowMs = windowMs;
@@ -29,11 +30,19 @@ export class Rate {
     this.#forget(now);
   }
 
+  /** A pause follows that is not to count: the rate before it stands until there is a new one. */
+  pause(): void {
+    this.#beforePause = this.perSecond;
+    this.#moments = [];
+  }
+
   /** 0 when nothing happens any more. */
   get perSecond(): number {
     const now = this.#now();
     this.#forget(now);
-    if (this.#moments.length < 2 || this.#isOver(now)) return 0;
+    if (this.#moments.length < 2) return this.#beforePause;
+    this.#beforePause = 0;
+    if (this.#isOver(now)) return 0;
     // The first marks where counting begins: what it counts happened before.
     const [first, ...rest] = this.#moments as [Moment, ...Moment[]];
     const spanMs = rest.at(-1)!.at - first.at;

@@ -141,6 +141,9 @@ export class RunRecord {
         this.#become(event.phase === 'evaluate' ? 'evaluating' : 'training', undefined);
         break;
       case 'epoch':
+        // Evaluation is no time of training.
+        this.#samples.pause();
+        this.#steps.pause();
         this.#epochs.push(event);
         break;
       case 'resumed':
