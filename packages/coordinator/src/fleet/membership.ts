@@ -200,9 +200,11 @@ export class Membership {
     const member = this.#members.get(id);
     // Without the local worker there may be nobody left, and a fault of its own ends the run anyway.
     if (!member || member.kind === 'local') return [];
+    // In quarantine nothing more can happen to it, and a flood of bad answers would be a long list to go through.
+    if (member.state.name !== 'ready') return [];
     const { maxStrikes, strikeMs, quarantineMs, maxQuarantineMs } = this.#options;
     member.strikes = [...member.strikes.filter(({ at }) => now - at < strikeMs), { at: now, reason }];
-    if (member.state.name !== 'ready' || member.strikes.length < maxStrikes) return [];
+    if (member.strikes.length < maxStrikes) return [];
     const ms = Math.min(maxQuarantineMs, quarantineMs * 2 ** member.quarantines++);
     const sentence = `${maxStrikes} failures, the last: ${reason}; it gets another chance in ${Math.round(ms / 1000)} s`;
     this.#change(now, id, { name: 'quarantined', until: now + ms, reason: sentence });

@@ -42,14 +42,16 @@ describe('EventStream', () => {
   it('begins with a status, goes on with events, and ends with a status', async () => {
     const { stream, record, open } = await openStream();
     record.event(model);
-    const response = await open();
-    expect(response.headers.get('content-type')).toBe('text/event-stream');
-    const stories = messages(response);
-    expect((await stories.next()).value).toMatchObject({ event: 'status', state: 'starting', model: { name: 'mlp' } });
+    const opening = open();
+    await vi.waitFor(() => expect(stream.numViewers).toBe(1), { ...PATIENTLY, interval: 1 });
     for (const event of [epoch(1), done]) {
       record.event(event);
       stream.push(event);
     }
+    const response = await opening;
+    expect(response.headers.get('content-type')).toBe('text/event-stream');
+    const stories = messages(response);
+    expect((await stories.next()).value).toMatchObject({ event: 'status', state: 'starting', model: { name: 'mlp' } });
     stream.close();
     stream.push(epoch(2));
     expect(stream.numViewers).toBe(0);

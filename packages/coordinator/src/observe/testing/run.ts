@@ -3,7 +3,7 @@ import type { ModelEvent, StepEvent, TrainEvent } from '@lockstep/protocol';
 import type { MemberFacts, StepReport } from '../../fleet/index.ts';
 import { RunRecord } from '../record.ts';
 
-export const CLASSES = ['shirt', 'boot', 'bag'];
+const CLASSES = ['shirt', 'boot', 'bag'];
 
 export const model: ModelEvent = {
   event: 'model',

@@ -1,0 +1,160 @@
+/**
+ * A coordinator in training, and more than a hundred thousand frames of all sorts that nobody honest sends: it goes on to
+ * the same weights, keeps its honest worker, counts what it refused, and keeps none of it.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { attack, type Kind, plan, Tally } from './fuzz/attack.ts';
+import { members, sleeper } from './fuzz/members.ts';
+import { idlers, strangers } from './fuzz/strangers.ts';
+import { spy } from './fuzz/target.ts';
+import { type Finished, lockstep, Running, smallDataset, temporaryFolder } from './lockstep.ts';
+
+/** Another one finds other ways: LOCKSTEP_FUZZ_SEED=7 npx vitest run test/fuzz.test.ts */
+const SEED = Number(process.env.LOCKSTEP_FUZZ_SEED ?? 1);
+/** The part of the attack after which memory should not grow any more. */
+const WARM_UP = 0.3;
+const MAX_GROWTH_MB = 64;
+/** Ends by the coordinator's WebSocket library. */
+const WEBSOCKET_CODES = [1002, 1007, 1008, 1009];
+
+/** Small, so that steps are many and short. */
+const model = join(temporaryFolder(), 'model.json');
+const layers = [
+  { class_name: 'Flatten', config: { name: 'flatten', batch_input_shape: [null, 28, 28, 1] } },
+  { class_name: 'Dense', config: { name: 'dense', units: 10, activation: 'softmax' } },
+];
+writeFileSync(model, JSON.stringify({ class_name: 'Sequential', config: { name: 'linear', layers } }));
+const recipe = ['--model', model, '--epochs', '80', '--batch-size', '40', '--shards', '8'];
+const job = [...recipe, '--data-dir', smallDataset(10_000, 100), '--json'];
+
+const kinds: readonly Kind[] = [...strangers, ...members];
+const hasProc = existsSync('/proc/self/status');
+const running: Running[] = [];
+afterAll(async () => {
+  for (const process of running) process.kill('SIGKILL');
+  await Promise.all(running.splice(0).map(({ end }) => end));
+});
+
+function run(args: readonly string[]): Running {
+  const process = new Running(args);
+  running.push(process);
+  return process;
+}
+
+/** Resident memory of a process in MB, when it has calmed down. */
+async function residentMemory({ child }: Running): Promise<number> {
+  const samples: number[] = [];
+  for (let i = 0; hasProc && i < 10; i++) {
+    await sleep(200);
+    const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+    samples.push((Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]) * 1024) / 1e6);
+  }
+  return Math.min(...samples);
+}
+
+/** A metric of the coordinator. */
+async function metric(port: number, series: string): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const line = text.split('\n').find((line) => line.startsWith(`${series} `));
+  expect(line, series).toBeDefined();
+  return Number(line!.slice(series.length));
+}
+const receivedBytes = (port: number): Promise<number> =>
+  metric(port, 'lockstep_network_bytes_total{direction="received"}');
+
+describe(`an attack (seed ${SEED})`, () => {
+  const tally = new Tally();
+  let quiet: string;
+  let memory: { before: number; after: number };
+  let leakableMegabytes: number;
+  let status: { refused: Record<string, number>; members: { id: string; state: string }[] };
+  let handshakes: number;
+  let wasTraining: boolean;
+  let coordinator: Finished;
+  let honest: Finished;
+
+  beforeAll(async () => {
+    const args = [...job, '--log-every', '100'];
+    quiet = (await lockstep(['train', ...args, '--workers', '2'])).events.at(-1).weightsSha256;
+    const victim = run(['train', ...args, '--workers', '1', '--port', '0']);
+    const { url, port } = await victim.event(({ event }) => event === 'listening');
+    const worker = run(['join', url, '--workers', '1', '--json']);
+    await worker.event(({ event }) => event === 'step');
+
+    const target = await spy(port);
+    const planned = plan(kinds, SEED);
+    const warmUp = Math.round(planned.length * WARM_UP);
+    const sleepers = await Promise.all([sleeper(target), sleeper(target)]);
+    await Promise.all([idlers(port), attack(target, planned.slice(0, warmUp), tally)]);
+    for (const end of sleepers) end();
+    const before = await residentMemory(victim);
+    const bytesBefore = await receivedBytes(port);
+    await attack(target, planned.slice(warmUp), tally);
+    memory = { before, after: await residentMemory(victim) };
+    leakableMegabytes = ((await receivedBytes(port)) - bytesBefore) / 1e6;
+
+    handshakes = await metric(port, 'lockstep_refused_connections_total{reason="handshake"}');
+    status = (await (await fetch(`http://127.0.0.1:${port}/api/status`)).json()) as typeof status;
+    wasTraining = victim.child.exitCode === null && !victim.events.some(({ event }) => event === 'done');
+    worker.kill('SIGINT');
+    honest = await worker.end;
+    coordinator = await victim.end;
+  }, 600_000);
+
+  it('arrives', () => {
+    expect(tally.numSent).toBeGreaterThan(100_000);
+    for (const { name, total } of kinds) {
+      // Those who do not listen are ended before they have said all.
+      expect(tally.sent.get(name), name).toBeGreaterThanOrEqual(name.startsWith('deaf') ? total / 10 : total);
+    }
+    expect(wasTraining).toBe(true);
+  });
+
+  it('is refused, and counted by reason', () => {
+    const { refused } = status;
+    const closed = (...codes: number[]): number => codes.reduce((sum, code) => sum + (tally.closed.get(code) ?? 0), 0);
+    expect(closed(4003)).toBeGreaterThan(4_000);
+    expect(refused.malformed).toBeGreaterThanOrEqual(closed(4003));
+    expect(closed(...WEBSOCKET_CODES)).toBeGreaterThan(1_000);
+    expect(refused.websocket).toBeGreaterThanOrEqual(closed(...WEBSOCKET_CODES));
+    for (const [reason, code, least] of [
+      ['version', 4001, 20],
+      ['job', 4002, 20],
+      ['slowReader', 4005, 8],
+    ] as const) {
+      expect(closed(code), reason).toBeGreaterThanOrEqual(least);
+      expect(refused[reason], reason).toBeGreaterThanOrEqual(closed(code));
+    }
+    for (const [reason, count] of tally.answers) {
+      expect(count, reason).toBeGreaterThan(50);
+      // Numbers that come when others have done the work already are not looked at.
+      expect(refused[reason], reason).toBeGreaterThanOrEqual(reason === 'not finite' ? count / 2 : count);
+    }
+    expect(handshakes).toBeGreaterThanOrEqual(7);
+  });
+
+  it('leaves nothing in memory', ({ skip }) => {
+    if (!hasProc) skip('there is no /proc to ask how much memory a process has');
+    // Else the bound would not see that all of it was kept.
+    expect(leakableMegabytes).toBeGreaterThan(2 * MAX_GROWTH_MB);
+    expect(memory.after - memory.before).toBeLessThan(MAX_GROWTH_MB);
+  });
+
+  it('does not drive an honest worker out', () => {
+    expect(status.members.map(({ id, state }) => [id, state])).toContainEqual(['worker-1', 'ready']);
+    const states = coordinator.events.filter(({ event, id }) => event === 'worker' && id === 'worker-1');
+    expect(states.map(({ state }) => state)).toEqual(['joining', 'ready', 'left']);
+    expect(states.at(-1).reason).toBe('it was stopped');
+    expect(honest.events.filter(({ event }) => event === 'joined')).toHaveLength(1);
+    expect(honest.events.filter(({ event }) => event === 'step').length).toBeGreaterThan(100);
+    expect(honest.code, honest.stderr).toBe(130);
+  });
+
+  it('changes nothing in the result', () => {
+    expect(coordinator.code, coordinator.stderr).toBe(0);
+    expect(coordinator.events.at(-1)).toMatchObject({ event: 'done', weightsSha256: quiet, samples: 800_000 });
+  });
+});
