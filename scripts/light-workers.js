@@ -35,11 +35,13 @@ const layers = [
 ];
 writeFileSync(model, JSON.stringify({ class_name: 'Sequential', config: { name: 'linear', layers } }));
 
-const canPin = availableParallelism() > 1 && spawnSync('taskset', ['-c', '0,1', 'true']).status === 0;
+/** Of util-linux: runs a command on some of the cores. */
+const PIN = 'taskset';
+const canPin = availableParallelism() > 1 && spawnSync(PIN, ['-c', '0,1', 'true']).status === 0;
 
 /** Starts a script of Node on a core, and hands its JSON lines on. */
 function start(core, args, onLine) {
-  const [command, ...rest] = [...(canPin ? ['taskset', '-c', String(core)] : []), process.execPath, ...args];
+  const [command, ...rest] = [...(canPin ? [PIN, '-c', String(core)] : []), process.execPath, ...args];
   const child = spawn(command, rest, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
   child.errors = '';
   child.stderr.setEncoding('utf8').on('data', (text) => {
@@ -74,7 +76,7 @@ function median(list) {
 }
 
 async function measure(numWorkers) {
-  const seen = { ready: 0, left: 0, reassigned: 0, steps: [], isOver: false };
+  const seen = { ready: 0, left: 0, reassigned: 0, steps: [] };
   let client;
   let report;
   const onEvent = (event) => {
@@ -104,12 +106,21 @@ async function measure(numWorkers) {
     }
     if (event.event === 'done') seen.testAccuracy = event.testAccuracy;
   };
-  const recipe = ['--model', model, '--batch-size', String(BATCH), '--shards', String(SHARDS), '--optimizer', 'adam'];
+  const recipe = ['--model', model, '--batch-size', String(BATCH), '--shards', String(SHARDS)];
+  const optimizer = ['--optimizer', 'adam', '--learning-rate', '0.01'];
   const length = ['--epochs', String(Math.ceil(values.steps / STEPS_PER_EPOCH))];
   const data = ['--limit-train', String(BATCH * STEPS_PER_EPOCH)];
   if (values['data-dir']) data.push('--data-dir', values['data-dir']);
   const places = ['--workers', '0', '--min-workers', String(numWorkers), '--port', '0', '--log-every', '1', '--json'];
-  const command = [path('../packages/cli/bin/lockstep.js'), 'train', ...recipe, ...length, ...data, ...places];
+  const command = [
+    path('../packages/cli/bin/lockstep.js'),
+    'train',
+    ...recipe,
+    ...optimizer,
+    ...length,
+    ...data,
+    ...places,
+  ];
   const coordinator = start(0, command, onEvent);
   const code = await coordinator.ended;
   if (code === 0) await client.ended;
@@ -129,7 +140,7 @@ function faults({ code, errors, left, ready, dataset, testAccuracy, report }, nu
 }
 
 console.log(`softmax regression, 7,850 parameters, batch ${BATCH} in ${SHARDS} shards, plain JavaScript, on loopback`);
-console.log(canPin ? 'coordinator on core 0, all workers on core 1' : 'not pinned: there is no taskset, or one core');
+console.log(canPin ? 'coordinator on core 0, all workers on core 1' : `not pinned: there is no ${PIN}, or one core`);
 for (const numWorkers of values.workers.split(',').map(Number)) {
   const run = await measure(numWorkers);
   const wrong = faults(run, numWorkers);

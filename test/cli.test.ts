@@ -58,6 +58,7 @@ describe('lockstep train', () => {
     const done = events.at(-1);
     const folder = join(cwd, done.runDir);
     expect(readdirSync(folder).sort()).toEqual([
+      'README.md',
       'checkpoints',
       'config.json',
       'metrics.jsonl',

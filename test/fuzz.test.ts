@@ -27,7 +27,7 @@ const layers = [
   { class_name: 'Dense', config: { name: 'dense', units: 10, activation: 'softmax' } },
 ];
 writeFileSync(model, JSON.stringify({ class_name: 'Sequential', config: { name: 'linear', layers } }));
-const recipe = ['--model', model, '--epochs', '80', '--batch-size', '40', '--shards', '8'];
+const recipe = ['--model', model, '--epochs', '60', '--batch-size', '40', '--shards', '8'];
 const job = [...recipe, '--data-dir', smallDataset(10_000, 100), '--json'];
 
 const kinds: readonly Kind[] = [...strangers, ...members];
@@ -125,8 +125,7 @@ describe(`an attack (seed ${SEED})`, () => {
       ['job', 4002, 20],
       ['slowReader', 4005, 8],
     ] as const) {
-      expect(closed(code), reason).toBeGreaterThanOrEqual(least);
-      expect(refused[reason], reason).toBeGreaterThanOrEqual(closed(code));
+      expect(refused[reason], reason).toBeGreaterThanOrEqual(Math.max(least, closed(code)));
     }
     for (const [reason, count] of tally.answers) {
       expect(count, reason).toBeGreaterThan(50);
@@ -155,6 +154,6 @@ describe(`an attack (seed ${SEED})`, () => {
 
   it('changes nothing in the result', () => {
     expect(coordinator.code, coordinator.stderr).toBe(0);
-    expect(coordinator.events.at(-1)).toMatchObject({ event: 'done', weightsSha256: quiet, samples: 800_000 });
+    expect(coordinator.events.at(-1)).toMatchObject({ event: 'done', weightsSha256: quiet, samples: 600_000 });
   });
 });

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { syntheticDataset } from '@lockstep/dataset';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const COMMAND = join(ROOT, 'packages/cli/bin/lockstep.js');
+export const COMMAND = join(ROOT, 'packages/cli/bin/lockstep.js');
 
 export interface Finished {
   readonly code: number | null;

@@ -6,8 +6,8 @@ import { type CoordinatorMessage, decodeFromCoordinator, type Frame, SUBPROTOCOL
 
 export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
-/** How long the coordinator may take to end a connection that it has reason to end. */
-const PATIENCE_MS = 20_000;
+/** How long the coordinator may take to do what it has reason to do. */
+const PATIENCE_MS = 60_000;
 const MASK = 0x80;
 const FIN = 0x80;
 

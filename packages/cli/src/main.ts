@@ -4,7 +4,9 @@ import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { datasetCommand } from './commands/dataset.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
+import { exportCommand } from './commands/export.ts';
 import { joinCommand } from './commands/join.ts';
+import { predictCommand } from './commands/predict.ts';
 import { statusCommand } from './commands/status.ts';
 import { trainCommand } from './commands/train.ts';
 import { die, INTERRUPTED } from './signals.ts';
@@ -23,6 +25,8 @@ function createProgram(): Command {
   joinCommand(program);
   statusCommand(program);
   evaluateCommand(program);
+  predictCommand(program);
+  exportCommand(program);
   datasetCommand(program);
   const inherit = (command: Command): void => {
     for (const child of command.commands) inherit(child.copyInheritedSettings(command));

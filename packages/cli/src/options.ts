@@ -32,6 +32,9 @@ export function addOptions(command: Command, schema: z.ZodObject): Command {
 
 const PLACEHOLDERS: Readonly<Record<string, string>> = {
   out: 'file',
+  preview: 'file',
+  confusion: 'file',
+  run: 'folder|latest',
   model: 'name|file',
   token: 'token',
   tlsCa: 'file',

@@ -75,6 +75,18 @@ export function bar(fraction: number): string {
   return pc.cyan('█'.repeat(filled)) + pc.dim('░'.repeat(BAR_WIDTH - filled));
 }
 
+/**
+ * Lines of a table: the first column to the left, the others to the right.
+ * @param head undefined for none
+ */
+export function table(head: readonly string[] | undefined, rows: readonly (readonly string[])[]): string[] {
+  const all = head ? [head, ...rows] : rows;
+  const widths = (all[0] ?? []).map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+  return all.map((row) =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  '),
+  );
+}
+
 /** 75 -> 1:15, 3700 -> 1:01:40. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

@@ -1,6 +1,7 @@
 /** Every setting of a training run, once: the schema gives its type, its default, its check and its line of help. */
 import { LockstepError, optimizerDefaults, optimizerNames, scheduleNames } from '@lockstep/core';
-import { engineKinds, type Recipe } from '@lockstep/engine';
+import type { Recipe } from '@lockstep/engine';
+import { engineOptions } from '@lockstep/worker';
 import { z } from 'zod';
 
 const positive = z.int().positive();
@@ -15,20 +16,8 @@ export const dataOptions = {
   dataDir: z.string().min(1).optional().describe('folder with the four Fashion-MNIST files (.gz or plain)'),
 };
 
-/** Settings about what computes. */
-const engineOptions = {
-  engine: z
-    .enum(['auto', ...engineKinds])
-    .default('auto')
-    .describe('what computes gradients; auto takes the fastest that works'),
-  device: z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('what the engine must run on'),
-};
-
-/** Settings about who computes, on this machine. */
-export const computeOptions = {
-  workers: positive.max(256).optional().describe('local worker threads (default: one per core)'),
-  ...engineOptions,
-};
+/** Which saved run; shared by the commands that use one. */
+export const runOption = z.string().min(1).default('latest').describe('folder of a run, or latest');
 
 /** Settings about other machines that take part. */
 const remoteOptions = {
@@ -108,8 +97,11 @@ export type TrainOptions = z.input<typeof trainOptions>;
 /** Checked options, with the model's recipe where nothing was said. */
 export type TrainConfig = ReturnType<typeof resolveConfig>;
 
-/** What may differ between the two parts of a resumed run, since the result does not depend on it. */
-const RESUMABLE: readonly (keyof TrainOptions)[] = [
+/**
+ * What may differ between the two parts of a resumed run, since the result does not depend on it (but for the kind of
+ * engine, which the checkpoints hold it to).
+ */
+export const RESUMABLE: readonly (keyof TrainOptions)[] = [
   'workers',
   ...(Object.keys(engineOptions) as (keyof typeof engineOptions)[]),
   ...(Object.keys(remoteOptions) as (keyof typeof remoteOptions)[]),
@@ -146,14 +138,22 @@ function explain(error: z.ZodError): string {
   return error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`).join('; ');
 }
 
-/** @throws LockstepError `usage` that names the option */
-export function checkOptions(options: TrainOptions): z.output<typeof trainOptions> {
-  const parsed = trainOptions.safeParse(options);
+/** @param command whose options they are @throws LockstepError `usage` that names the option */
+export function checkAgainst<Schema extends z.ZodType>(
+  schema: Schema,
+  options: z.input<Schema>,
+  command: string,
+): z.output<Schema> {
+  const parsed = schema.safeParse(options);
   if (!parsed.success) {
-    throw new LockstepError('usage', `Invalid options: ${explain(parsed.error)}.`, 'See lockstep train --help.');
+    throw new LockstepError('usage', `Invalid options: ${explain(parsed.error)}.`, `See lockstep ${command} --help.`);
   }
   return parsed.data;
 }
+
+/** @throws LockstepError `usage` that names the option */
+export const checkOptions = (options: TrainOptions): z.output<typeof trainOptions> =>
+  checkAgainst(trainOptions, options, 'train');
 
 /** A configuration but for how to reach the run, which is kept apart from it and not for everybody's eyes. */
 export const withoutAccess = ({ token: _, port: __, ...config }: TrainConfig): Omit<TrainConfig, 'token' | 'port'> =>

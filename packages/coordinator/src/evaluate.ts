@@ -1,39 +1,47 @@
 /** Evaluates the saved weights of a run. */
 import { fillFromTensors, optimizerDefaults } from '@lockstep/core';
-import { chooseEngine, type EngineKind, parseTopology } from '@lockstep/engine';
-import { defaultNumThreads, WorkerPool } from '@lockstep/worker';
+import { chooseEngine, parseTopology } from '@lockstep/engine';
+import { computeOptions, defaultNumThreads, WorkerPool } from '@lockstep/worker';
+import { z } from 'zod';
+import { checkAgainst, dataOptions, runOption } from './config.ts';
 import { checkFits } from './model.ts';
 import { readRun, weightsSha256 } from './run-folder.ts';
-import { type DataSelection, describeData, loadData, type RunContext } from './setup.ts';
+import { type ScoreReport, scorePredictions } from './scores.ts';
+import { describeData, loadData, type RunContext } from './setup.ts';
 
-export interface EvaluateOptions extends DataSelection {
-  /** Folder of a run, or `latest`. */
-  readonly run: string;
-  readonly workers: number | undefined;
-  readonly engine: EngineKind | 'auto';
-  readonly device: string;
-}
+export const evaluateOptions = z.strictObject({
+  run: runOption,
+  ...dataOptions,
+  ...computeOptions,
+  limitTest: z.int().positive().optional().describe('evaluate on the first N samples only'),
+});
+export type EvaluateOptions = z.input<typeof evaluateOptions>;
 
-export interface EvaluationReport {
+export interface EvaluationReport extends ScoreReport {
   readonly runDir: string;
+  readonly model: string;
   readonly dataset: ReturnType<typeof describeData>;
   readonly engine: string;
   readonly testLoss: number;
   readonly testAccuracy: number;
   readonly samples: number;
   readonly weightsSha256: string;
+  readonly classNames: readonly string[];
+  /** [samples] predicted class of each test picture. */
+  readonly predictions: Uint8Array;
 }
 
 /**
- * Loss and accuracy of a run's weights on the test pictures.
+ * Loss, accuracy and scores of a run's weights on the test pictures.
  * @throws LockstepError
  */
-export async function evaluate(options: EvaluateOptions, context: RunContext = {}): Promise<EvaluationReport> {
-  const run = await readRun(options.run);
+export async function evaluate(options: EvaluateOptions = {}, context: RunContext = {}): Promise<EvaluationReport> {
+  const config = checkAgainst(evaluateOptions, options, 'evaluate');
+  const run = await readRun(config.run);
   const network = parseTopology(run.modelTopology);
-  const dataset = await loadData(options, context);
+  const dataset = await loadData(config, context);
   checkFits(network, dataset);
-  const engine = await chooseEngine(options.engine, options.device, { network, labelSmoothing: 0 });
+  const engine = await chooseEngine(config.engine, config.device, { network, labelSmoothing: 0 });
   const { layout } = network;
   const pool = new WorkerPool({
     job: {
@@ -50,21 +58,25 @@ export async function evaluate(options: EvaluateOptions, context: RunContext = {
     network,
     train: undefined,
     test: dataset.test,
-    numThreads: options.workers ?? defaultNumThreads(),
+    numThreads: config.workers ?? defaultNumThreads(),
     onRecovery: undefined,
   });
   try {
     const parameters = pool.parameters(0);
     fillFromTensors(layout, parameters, run.tensors, run.path);
-    const { lossSum, numCorrect, count } = await pool.evaluate(0);
+    const { lossSum, numCorrect, count, predictions } = await pool.evaluate(0);
     return {
       runDir: run.path,
+      model: network.name,
       dataset: describeData(dataset),
       engine: `${engine.kind} on ${engine.device}`,
       testLoss: lossSum / count,
       testAccuracy: numCorrect / count,
       samples: count,
       weightsSha256: weightsSha256(parameters),
+      classNames: dataset.classNames,
+      predictions,
+      ...scorePredictions(dataset.test.labels, predictions, dataset.classNames),
     };
   } finally {
     await pool.close();

@@ -1,6 +1,6 @@
 /**
  * The folder in which a run is kept: `config.json` (all settings, resolved), `model.json` (topology), `metrics.jsonl`
- * (every event), `checkpoints/`, `access.json` (port and token), and in the end `weights.safetensors`.
+ * (every event), `checkpoints/`, `access.json` (port and token), and in the end `weights.safetensors` and `README.md`.
  */
 import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
@@ -11,8 +11,10 @@ import {
   LockstepError,
   type NamedTensor,
   type ParameterLayout,
+  type TensorFile,
   tensorsOf,
 } from '@lockstep/core';
+import type { EngineChoice } from '@lockstep/engine';
 import type { TrainEvent } from '@lockstep/protocol';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
@@ -27,6 +29,7 @@ const files = {
   metrics: 'metrics.jsonl',
   weights: 'weights.safetensors',
   access: 'access.json',
+  card: 'README.md',
 } as const;
 
 /** How workers find and enter a run; kept so that they find it again after a restart. */
@@ -39,6 +42,27 @@ export function weightsSha256(parameters: Float32Array): string {
   return createHash('sha256')
     .update(new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength))
     .digest('hex');
+}
+
+/** A model's name without what file systems do not like. */
+export const fileNameOf = (modelName: string): string => modelName.replaceAll(/[^\w.-]+/g, '_');
+
+/** What `config.json` holds. */
+export interface RunDescription {
+  readonly startedAt: string;
+  readonly node: string;
+  readonly platform: string;
+  readonly engine: EngineChoice;
+  readonly config: Omit<TrainConfig, 'token' | 'port'>;
+  readonly dataset: {
+    readonly name: 'fashion-mnist' | 'synthetic';
+    readonly source: string;
+    readonly reason: string;
+    readonly checksums?: 'match' | 'differ' | undefined;
+    readonly sha256: string;
+    readonly trainSamples: number;
+    readonly testSamples: number;
+  };
 }
 
 const unwritable = (path: string, error: unknown): LockstepError =>
@@ -63,7 +87,7 @@ export class RunFolder {
    */
   static async create(path: string | undefined, modelName: string, now: Date): Promise<RunFolder> {
     const time = now.toISOString().slice(0, 19).replaceAll(':', '-');
-    const wanted = path ?? join(RUNS_DIR, `${time}-${modelName.replaceAll(/[^\w.-]+/g, '_')}`);
+    const wanted = path ?? join(RUNS_DIR, `${time}-${fileNameOf(modelName)}`);
     try {
       if (path === undefined) {
         await mkdir(RUNS_DIR, { recursive: true });
@@ -92,8 +116,8 @@ export class RunFolder {
     }
   }
 
-  async writeConfig(config: unknown): Promise<void> {
-    await this.#write(files.config, `${JSON.stringify(config, undefined, 2)}\n`);
+  async writeConfig(description: RunDescription): Promise<void> {
+    await this.#write(files.config, `${JSON.stringify(description, undefined, 2)}\n`);
   }
 
   /** Readable for the owner alone: it may hold the token. */
@@ -120,6 +144,24 @@ export class RunFolder {
   async writeModel(modelTopology: unknown): Promise<void> {
     const model = { format: 'layers-model', generatedBy: 'lockstep', modelTopology, weightsManifest: [] };
     await this.#write(files.model, `${JSON.stringify(model, undefined, 2)}\n`);
+  }
+
+  /** The model card. */
+  async writeCard(markdown: string): Promise<void> {
+    await this.#write(files.card, markdown);
+  }
+
+  /** What the run said so far, in order. */
+  async readEvents(): Promise<TrainEvent[]> {
+    const text = await readFile(join(this.path, files.metrics), 'utf8');
+    // The process may have been ended while it wrote a line.
+    return text.split('\n').flatMap((line): TrainEvent[] => {
+      try {
+        return [JSON.parse(line) as TrainEvent];
+      } catch {
+        return [];
+      }
+    });
   }
 
   async appendEvent(event: TrainEvent): Promise<void> {
@@ -163,6 +205,8 @@ export interface SavedRun {
   readonly path: string;
   readonly modelTopology: unknown;
   readonly tensors: readonly NamedTensor[];
+  /** Of the file of weights. */
+  readonly metadata: TensorFile['metadata'];
 }
 
 /** The newest run in `runs/` that has a file. @throws LockstepError `run-not-found` */
@@ -224,12 +268,17 @@ export interface UnfinishedRun {
  */
 export async function readUnfinishedRun(path: string): Promise<UnfinishedRun> {
   const folder = path === 'latest' ? await latestRun(files.config, 'unfinished') : path;
-  const { config } = (await readJsonOf(folder, files.config, 'started')) as { config: TrainConfig };
+  const { config } = (await readDescription(folder)) as { config: TrainConfig };
   const { modelTopology } = (await readJsonOf(folder, files.model, 'started')) as { modelTopology: unknown };
   if (await stat(join(folder, files.weights)).catch(() => undefined)) {
     throw new LockstepError('usage', `The run in ${folder} is finished.`, 'Start a new one without --resume.');
   }
   return { path: folder, config, modelTopology };
+}
+
+/** What a run wrote down at its beginning. @throws LockstepError `run-not-found`, `run-invalid` */
+export async function readDescription(folder: string): Promise<RunDescription> {
+  return (await readJsonOf(folder, files.config, 'started')) as RunDescription;
 }
 
 /**
@@ -241,6 +290,6 @@ export async function readRun(path: string): Promise<SavedRun> {
   const folder = path === 'latest' ? await latestRun(files.weights, 'finished') : path;
   const { modelTopology } = (await readJsonOf(folder, files.model, 'finished')) as { modelTopology: unknown };
   const bytes = await readFileOf(folder, files.weights, 'finished');
-  const { tensors } = decodeSafetensors(bytes, join(folder, files.weights));
-  return { path: folder, modelTopology, tensors };
+  const { tensors, metadata } = decodeSafetensors(bytes, join(folder, files.weights));
+  return { path: folder, modelTopology, tensors, metadata };
 }

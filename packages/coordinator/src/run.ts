@@ -10,6 +10,7 @@ import { type TrainConfig, withoutAccess } from './config.ts';
 import { EpochSums, NOTHING } from './epoch-sums.ts';
 import { Inbox } from './inbox.ts';
 import type { LoadedModel } from './model.ts';
+import { ModelCard } from './model-card.ts';
 import type { Observatory } from './observe/index.ts';
 import { RunFolder, weightsSha256 } from './run-folder.ts';
 import { Workplace } from './workplace.ts';
@@ -26,6 +27,7 @@ interface RunParts {
   readonly workplace: Workplace;
   readonly worker: Omit<WorkerEvent, 'state'>;
   readonly checkpoints: CheckpointStore;
+  readonly card: ModelCard;
   readonly inbox: Inbox<TrainEvent>;
   readonly resumed: boolean;
 }
@@ -106,6 +108,7 @@ export class Run {
       workplace,
       worker,
       checkpoints,
+      card: new ModelCard({ folder, config, model, dataset, engine }),
       inbox,
       resumed: resumed !== undefined,
     });
@@ -167,6 +170,7 @@ export class Run {
     last ??= await this.#evaluate(this.#config.epochs - 1, new EpochSums(NOTHING));
     const done = await this.#finish(last, performance.now() - started);
     this.#isFinished = true;
+    yield* this.#inbox.drain();
     yield done;
   }
 
@@ -201,6 +205,7 @@ export class Run {
   async #evaluate(epoch: number, sums: EpochSums): Promise<EpochEvent> {
     const test = await this.#pool.evaluate(this.#runStep);
     this.#parts.workplace.observatory.evaluated(epoch + 1, test.predictions);
+    this.#parts.card.evaluated(test.predictions);
     const count = Math.max(1, sums.count);
     return {
       event: 'epoch',
@@ -331,13 +336,7 @@ export class Run {
   async #finish(last: EpochEvent, ms: number): Promise<DoneEvent> {
     const parameters = this.#pool.parameters(this.#runStep).slice();
     const sha256 = weightsSha256(parameters);
-    await this.folder.writeWeights(this.#parts.model.network.layout, parameters, {
-      model: this.#parts.model.name,
-      weightsSha256: sha256,
-      testAccuracy: String(last.testAccuracy),
-    });
-    await this.folder.removeAccess();
-    return {
+    const done: DoneEvent = {
       event: 'done',
       testLoss: last.testLoss,
       testAccuracy: last.testAccuracy,
@@ -346,6 +345,18 @@ export class Run {
       samples: this.#plan.numSamples * this.#config.epochs,
       seconds: ms / 1000,
     };
+    // Before the weights, which make the run a finished one.
+    await this.#parts.card.write(done).catch((error: LockstepError) => {
+      const { code, message, nextStep } = error;
+      this.#inbox.push({ event: 'error', fatal: false, code, message, nextStep });
+    });
+    await this.folder.writeWeights(this.#parts.model.network.layout, parameters, {
+      model: this.#parts.model.name,
+      weightsSha256: sha256,
+      testAccuracy: String(last.testAccuracy),
+    });
+    await this.folder.removeAccess();
+    return done;
   }
 
   async #interrupt(epoch: number, step: number, sums: EpochSums): Promise<never> {

@@ -1,4 +1,5 @@
 /** Fashion-MNIST and its synthetic stand-in, as arrays that threads share. */
+export { type ConfusionMapOptions, writeConfusionMap } from './confusion-map.ts';
 export { type ContactSheetOptions, contactSheet, writeContactSheet } from './contact-sheet.ts';
 export { classCounts, type ImageDataset, type Split } from './dataset.ts';
 export type { DownloadProgress } from './download.ts';
@@ -17,5 +18,9 @@ export {
   verifyDataset,
 } from './manage.ts';
 export { claimPart, releasePart, removeAbandonedParts } from './part.ts';
+export type { Photo } from './photo/background.ts';
+export { type PreparedPicture, preparePicture } from './photo/prepare.ts';
+export { readPhoto } from './photo/read.ts';
+export { type PictureSheetOptions, type SheetPicture, writePictureSheet } from './picture-sheet.ts';
 export { pictureStrip } from './picture-strip.ts';
 export { DEFAULT_SYNTHETIC, type SyntheticOptions, syntheticDataset } from './synthetic.ts';
