@@ -22,7 +22,7 @@ export const MAX_STEPS = 64;
 export const MARKS = { started: 0, computed: 1, gathered: 2, ended: 3 } as const;
 export const NUM_MARKS = 4;
 
-/** Room for partial sums is reserved for every shard, up to this many bytes; the system lends it when it is used. */
+/** Room for partial sums is reserved up to this many bytes; the system lends it when it is used. */
 const MAX_PARTIAL_BYTES = 3 * 2 ** 29;
 
 /** Pictures and labels over shared memory. */
@@ -87,6 +87,15 @@ export function divideRange({ from, to }: Range, parts: number): Range[] {
   return Array.from({ length: parts }, (_, i) => ({ from: cut(i), to: cut(i + 1) }));
 }
 
+/**
+ * A whole step, and once more what the local threads compute again while others answer too, as nodes of single shards; and
+ * the sums that combine them.
+ */
+function numPartials(numShards: number, sumLength: number): number {
+  const wanted = 2 * numShards + 2 * Math.ceil(Math.log2(numShards) + 1);
+  return Math.min(wanted, Math.ceil(MAX_PARTIAL_BYTES / (sumLength * Float32Array.BYTES_PER_ELEMENT)));
+}
+
 /** Reserves the shared memory of a pool of `numThreads` engines. */
 export function allocateShared(
   { layout, inputShape }: Network,
@@ -106,7 +115,7 @@ export function allocateShared(
   const numRegisters = Math.log2(numShards) + 1;
   const shared: SharedLayout = {
     state: [state(), state()],
-    partials: vectors(Math.min(numShards, Math.ceil(MAX_PARTIAL_BYTES / (layout.sumLength * 4))), layout.sumLength),
+    partials: vectors(numPartials(numShards, layout.sumLength), layout.sumLength),
     images: region.bytes(job.numSamples * sampleSize),
     staging: Array.from({ length: numThreads }, () => ({
       indices: region.bytes(maxMicroBatchSize * Uint32Array.BYTES_PER_ELEMENT),

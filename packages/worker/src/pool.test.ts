@@ -143,7 +143,7 @@ describe('WorkerPool', () => {
           const range = { from: Math.max(ranges[i]!, runStep % 2), to: ranges[i + 1]! };
           const partials = (await worker.gradient(step, range, true))!;
           expect(partials.map(({ node }) => node)).toEqual(coveringNodes(range, job.numShards));
-          const accepted = partials.map((partial) => coordinator.accept(partial.node, worker.bytes(partial)));
+          const accepted = partials.map((partial) => coordinator.accept(partial.node, worker.bytes(partial))!);
           worker.release(partials);
           return accepted;
         }),
@@ -154,6 +154,20 @@ describe('WorkerPool', () => {
       expect(sums).toEqual(quiet.sums[runStep]);
     }
     expect(coordinator.parameters(2 * plan.stepsPerEpoch)).toEqual(quiet.parameters);
+  });
+
+  it('has room for what is computed twice, and says when there is none', async () => {
+    const pool = open(2);
+    const vector = bytesOf(new Float32Array(network.layout.sumLength));
+    const leaves = Array.from({ length: job.numShards }, (_, shard) => job.numShards + shard);
+    // All shards have come from outside one by one while the local threads begin with them, too.
+    const accepted = leaves.map((node) => pool.accept(node, vector)!);
+    expect(accepted).not.toContain(undefined);
+    const own = await pool.gradient(stepAt(0), { from: 0, to: job.numShards }, true);
+    expect(own).toHaveLength(1);
+    while (pool.accept(1, vector));
+    pool.release(accepted);
+    expect(pool.accept(1, vector)).toBeDefined();
   });
 
   it('can be told to end a gradient early, and goes on after it', async () => {
@@ -171,7 +185,7 @@ describe('WorkerPool', () => {
   it('recognises sums that are not finite', async () => {
     const pool = open(1);
     const vector = new Float32Array(network.layout.sumLength);
-    const accept = () => pool.accept(3, bytesOf(vector));
+    const accept = () => pool.accept(3, bytesOf(vector))!;
     expect(pool.isFinite(accept())).toBe(true);
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
       vector[vector.length - 4] = value;

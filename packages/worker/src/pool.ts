@@ -185,9 +185,15 @@ export class WorkerPool {
     this.#barrier.cancel();
   }
 
-  /** Takes the partial sum of a node from outside. @param bytes the sum vector as float32 */
-  accept(node: number, bytes: Uint8Array): PartialSum {
-    const partial = { node, at: this.#reserve() };
+  /**
+   * Takes the partial sum of a node from outside.
+   * @param bytes the sum vector as float32
+   * @returns undefined when there is no room for it
+   */
+  accept(node: number, bytes: Uint8Array): PartialSum | undefined {
+    const at = this.#free.pop();
+    if (at === undefined) return undefined;
+    const partial = { node, at };
     this.bytes(partial).set(bytes);
     return partial;
   }

@@ -281,8 +281,14 @@ export class Fleet {
     const values = new Map<number, PartialSum>();
     const size = payload.length / nodes.length;
     for (const [i, node] of nodes.entries()) {
-      if (!step.isOpen(assignment) || !step.machine.wants(node)) this.refused.add('duplicate');
-      else values.set(node, pool.accept(node, payload.subarray(i * size, (i + 1) * size)));
+      if (!step.isOpen(assignment) || !step.machine.wants(node)) {
+        this.refused.add('duplicate');
+        continue;
+      }
+      const value = pool.accept(node, payload.subarray(i * size, (i + 1) * size));
+      // Somebody computes it again, when others have made room.
+      if (value) values.set(node, value);
+      else this.refused.add('no room');
     }
     if (![...values.values()].every((value) => pool.isFinite(value))) {
       pool.release([...values.values()]);

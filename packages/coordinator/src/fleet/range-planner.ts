@@ -45,6 +45,7 @@ export class RangePlanner {
     this.#numSteps++;
     const roster = members.map(({ id }) => id).join(' ');
     const present = new Set(members.map(({ id }) => id));
+    for (const id of this.#askedAt.keys()) if (!present.has(id)) this.#askedAt.delete(id);
     const complete = this.#ranges.size > 0 && [...this.#ranges.keys()].every((id) => present.has(id));
     if (!complete) {
       this.#take(planRanges(members.map(candidateOf), this.#numShards), roster);

@@ -258,6 +258,10 @@ export class StepMachine<Value> {
       if (this.#holders[shard] === 0) orphans.push(shard);
       else if (this.#fresh[shard] === 0) stale.push(shard);
     }
+    if (orphans.length === 0 && stale.length === 0) {
+      this.#needy = false;
+      return [];
+    }
     const able = this.#able();
     const idle = able.filter(({ id }) => !this.#isBusy(id));
     const actions: StepAction<Value>[] = [];

@@ -56,6 +56,7 @@ const REFUSALS = every<
   | Exclude<CloseReason, 'finished' | 'stopping' | 'leaving'>
   | 'websocket'
   | 'duplicate'
+  | 'no room'
   | 'not assigned'
   | 'not finite'
   | 'other shards'
@@ -70,6 +71,7 @@ const REFUSALS = every<
   late: true,
   websocket: true,
   duplicate: true,
+  'no room': true,
   'not assigned': true,
   'not finite': true,
   'other shards': true,

@@ -109,9 +109,9 @@ describe('any other picture', () => {
     ['on black', { ...onWhite, ground: [0, 0, 0], cloth: [255, 255, 255] }, 'dark'],
     ['in colour on cream', { ...onWhite, ground: [240, 225, 200], cloth: [60, 10, 60] }, 'light'],
     ['in colour on navy', { ...onWhite, ground: [16, 26, 64], cloth: [250, 200, 180] }, 'dark'],
-    ['dark on grey', { ...onWhite, ground: [130, 130, 130] }, 'light'],
-    ['light on grey', { ...onWhite, ground: [125, 125, 125], cloth: [255, 255, 255] }, 'dark'],
-    ['with noise', { ...onWhite, ground: [225, 225, 225], noise: 12 }, 'light'],
+    ['dark on grey', { ...onWhite, ground: [115, 115, 115] }, 'light'],
+    ['light on grey', { ...onWhite, ground: [140, 140, 140], cloth: [255, 255, 255] }, 'dark'],
+    ['with noise', { ...onWhite, ground: [225, 225, 225], noise: 20 }, 'light'],
     ['far off the middle', { ...onWhite, size: [900, 1400], place: [5, 1100, 220] }, 'light'],
     ['small', { ...onWhite, size: [70, 60], place: [9, 2, 56] }, 'light'],
   ];

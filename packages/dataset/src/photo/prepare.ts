@@ -30,7 +30,7 @@ const MIDDLE_GREY = [96, 160] as const;
 /** The brightest parts of the originals: the value that 98 % of a garment's pixels do not exceed is less in 8 % of them. */
 const BRIGHT = 200;
 /** Gently: what was dim stays dimmer than most. */
-const MOST_GAIN = 1;
+const MOST_GAIN = 2.5;
 
 /** @throws LockstepError `image-invalid` when there is nothing in front of the background */
 export function preparePicture(photo: Photo, source: string): PreparedPicture {
