@@ -278,7 +278,10 @@ export async function readUnfinishedRun(path: string): Promise<UnfinishedRun> {
 
 /** What a run wrote down at its beginning. @throws LockstepError `run-not-found`, `run-invalid` */
 export async function readDescription(folder: string): Promise<RunDescription> {
-  return (await readJsonOf(folder, files.config, 'started')) as RunDescription;
+  const description = (await readJsonOf(folder, files.config, 'started')) as Partial<RunDescription> | null;
+  if (description?.config && description.dataset) return description as RunDescription;
+  const path = join(folder, files.config);
+  throw new LockstepError('run-invalid', `${path} does not describe a run.`, 'Restore the file, or train again.');
 }
 
 /**

@@ -65,12 +65,15 @@ function show(output: Output, { file, background, predictions }: PicturePredicti
   });
 }
 
+/** The beginning and end of a long name, so that it fits below a picture. */
+const shortened = (name: string): string => (name.length <= 20 ? name : `${name.slice(0, 9)}…${name.slice(-10)}`);
+
 /** As the model saw them, bright on black. */
 function writePreview(path: string, pictures: readonly PicturePrediction[]): Promise<string> {
   return writePictureSheet(path, {
     pictures: pictures.map(({ file, pixels, predictions: [first] }) => ({
       pixels,
-      captions: [basename(file), `${first!.name} ${percent(first!.probability)}`],
+      captions: [shortened(basename(file)), `${first!.name} ${percent(first!.probability)}`],
     })),
     columns: undefined,
     title: undefined,
