@@ -66,7 +66,7 @@ function show(output: Output, { file, background, predictions }: PicturePredicti
 }
 
 /** The beginning and end of a long name, so that it fits below a picture. */
-const shortened = (name: string): string => (name.length <= 20 ? name : `${name.slice(0, 9)}…${name.slice(-10)}`);
+const shortened = (name: string): string => (name.length <= 18 ? name : `${name.slice(0, 8)}…${name.slice(-9)}`);
 
 /** As the model saw them, bright on black. */
 function writePreview(path: string, pictures: readonly PicturePrediction[]): Promise<string> {

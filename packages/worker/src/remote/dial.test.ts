@@ -61,7 +61,7 @@ describe('dial', () => {
     }
   });
 
-  it.each([400, 401, 403, 426])('is refused with status %s and says what the coordinator says', async (status) => {
+  it.each([400, 401, 403, 404, 426])('is refused with status %s and says what the coordinator says', async (status) => {
     const coordinator = opened(await ScriptedCoordinator.open());
     const body = { code: 'x', message: 'Not\u001b[2J you.', nextStep: 'Go there.' };
     coordinator.refusals.push({ status, body: JSON.stringify(body) });
@@ -83,12 +83,12 @@ describe('dial', () => {
 
   it('tries again after other answers, and not before it is asked to', async () => {
     const coordinator = opened(await ScriptedCoordinator.open());
-    coordinator.refusals.push({ status: 500 }, { status: 404 }, { status: 429, headers: { 'Retry-After': '1' } });
+    coordinator.refusals.push({ status: 500 }, { status: 502 }, { status: 429, headers: { 'Retry-After': '1' } });
     const worker = openWorker(coordinator.url);
     await coordinator.accept();
     const waits = worker.of('waiting');
     expect(waits.map(({ reason }) => reason)).toEqual(
-      [500, 404, 429].map((status) => `it answered with HTTP status ${status}`),
+      [500, 502, 429].map((status) => `it answered with HTTP status ${status}`),
     );
     expect(waits.map(({ retryInMs }) => retryInMs >= 1000)).toEqual([false, false, true]);
   });
