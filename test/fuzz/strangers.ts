@@ -136,6 +136,17 @@ async function unfinished({ target, random, numFrames, tally, count }: Strike): 
   else tally.add(tally.closed, await client.leave());
 }
 
+/** A long message of one who is not ready, and has no reason for one. It is not waited for. */
+async function flood({ target, random, numFrames, tally, count }: Strike): Promise<void> {
+  const client = await RawClient.join(target.port, ...(random.below(2) === 0 ? [wsFrame(encodeFrame(hello()))] : []));
+  const piece = randomBytes(random, 50_000);
+  for (let i = 0; i < numFrames; i++) {
+    await client.write(wsFrame(piece, { opcode: i === 0 ? opcodes.binary : opcodes.continuation, fin: false }));
+  }
+  count(numFrames);
+  tally.add(tally.closed, await client.ended());
+}
+
 /** A message in more pieces than anybody needs. */
 async function shredded({ target, numFrames, tally, count }: Strike): Promise<void> {
   const client = await RawClient.join(target.port, wsFrame(Uint8Array.of(0), { fin: false }));
@@ -166,6 +177,7 @@ export const strangers: readonly Kind[] = [
   { name: 'text', total: 300, perConnection: 1, strike: cases(text) },
   { name: 'broken WebSocket', total: 1_200, perConnection: 1, strike: cases(brokenSockets) },
   { name: 'unfinished', total: 6_000, perConnection: 40, strike: unfinished },
+  { name: 'flood', total: 400, perConnection: 4, strike: flood },
   { name: 'shredded', total: 34_000, perConnection: 17_000, strike: shredded },
   { name: 'cut off', total: 1_000, perConnection: 2, strike: cutOff },
 ];

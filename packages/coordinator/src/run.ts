@@ -385,6 +385,8 @@ async function describeRun(
   engine: EngineChoice,
 ): Promise<void> {
   const { train: _, test: __, classNames: ___, ...provenance } = dataset;
+  // Before the configuration, which makes it a run that can be resumed.
+  await folder.writeModel(model.network.modelTopology);
   await folder.writeConfig({
     startedAt: new Date().toISOString(),
     node: process.version,
@@ -393,7 +395,6 @@ async function describeRun(
     config: withoutAccess(config),
     dataset: { ...provenance, trainSamples: dataset.train.count, testSamples: dataset.test.count },
   });
-  await folder.writeModel(model.network.modelTopology);
 }
 
 /** A digest of all that determines the result of a run. */

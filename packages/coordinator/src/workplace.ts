@@ -19,8 +19,8 @@ import type { LoadedModel } from './model.ts';
 import { Observatory } from './observe/index.ts';
 import type { RunFolder } from './run-folder.ts';
 import { CoordinatorServer, joinCommand, readTls, resolveToken } from './server/index.ts';
+import { VERSION } from './version.ts';
 
-const VERSION = '0.1.0';
 /** Longest header of a worker's message; see the protocol's frames. */
 const HEADER_BYTES = 64 * 1024;
 
@@ -69,7 +69,7 @@ export class Workplace {
     const tls = await readTls(config.tlsCert, config.tlsKey);
     const before = await folder.readAccess();
     const { host } = config;
-    const { token, generated } = resolveToken({ host, token: config.token ?? before?.token });
+    const { token } = resolveToken({ host, token: config.token ?? before?.token });
     const pool = openPool(options);
     // Steps begin only when the observatory is there.
     const fleet = openFleet(options, pool, (report) => observatory.report(report));
@@ -77,8 +77,8 @@ export class Workplace {
     const maxNodes = Math.max(1, 2 * Math.log2(plan.numShards));
     const maxMessageBytes = HEADER_BYTES + maxNodes * layout.sumLength * Float32Array.BYTES_PER_ELEMENT;
     const listen = (port: number | undefined): Promise<CoordinatorServer> =>
-      CoordinatorServer.open({ host, port, token, tls, allowedOrigins: [], maxMessageBytes }, (socket, { bytesRead }) =>
-        admit(socket, bytesRead, fleet),
+      CoordinatorServer.open({ host, port, token, tls, allowedOrigins: [], maxMessageBytes }, (socket, peer) =>
+        admit(socket, peer, fleet),
       );
     try {
       if (config.trace !== undefined) await observatory.trace(config.trace, (message) => report(notice(message)));
@@ -91,15 +91,9 @@ export class Workplace {
       await folder.writeAccess({ port: server.port, token });
       const { url, port, fingerprint } = server;
       const listening = { event: 'listening', url, host, port, token: token !== undefined, fingerprint } as const;
-      const isKnown = !generated && before?.token === undefined;
-      return new Workplace(
-        pool,
-        fleet,
-        server,
-        observatory,
-        listening,
-        joinCommand(server, isKnown ? undefined : token),
-      );
+      // One that was made here is known to nobody; another one stays off the screen.
+      const shown = config.token === undefined ? token : undefined;
+      return new Workplace(pool, fleet, server, observatory, listening, joinCommand(server, shown));
     } catch (error) {
       fleet.close('stopping', 'the coordinator cannot listen');
       await pool.close();

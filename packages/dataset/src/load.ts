@@ -52,7 +52,7 @@ function isUnavailable(error: unknown): error is LockstepError {
 
 async function loadFashionMnist(options: LoadOptions, settings: Settings): Promise<ImageDataset> {
   const { onProgress, signal } = options;
-  const folder = chooseFolder(options.dataDir, options.env);
+  const folder = await chooseFolder(options.dataDir, options.env);
   let reason = `found in ${folder.what}`;
   if (!folder.named) {
     const { missing } = await listFiles(folder.path, settings.originals.files);

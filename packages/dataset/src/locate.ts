@@ -3,7 +3,6 @@
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { LockstepError } from '@lockstep/core';
-import envPaths from 'env-paths';
 import type { OriginalFile } from './fashion-mnist.ts';
 import type { Environment } from './settings.ts';
 
@@ -30,7 +29,7 @@ export interface Listing {
  *
  * @throws LockstepError `usage` when `dataDir` is the empty string.
  */
-export function chooseFolder(dataDir: string | undefined, env: Environment): Folder {
+export async function chooseFolder(dataDir: string | undefined, env: Environment): Promise<Folder> {
   if (dataDir === '') {
     throw new LockstepError(
       'usage',
@@ -43,13 +42,22 @@ export function chooseFolder(dataDir: string | undefined, env: Environment): Fol
   return cacheFolder(env);
 }
 
-/** `LOCKSTEP_CACHE_DIR`, else the system's cache folder of this user. */
-export const cacheRoot = (env: Environment): string =>
-  env.LOCKSTEP_CACHE_DIR ? resolve(env.LOCKSTEP_CACHE_DIR) : envPaths('lockstep', { suffix: '' }).cache;
+/** `LOCKSTEP_CACHE_DIR`, else the system's cache folder of this user. @throws LockstepError `usage` when there is none */
+export async function cacheRoot(env: Environment): Promise<string> {
+  if (env.LOCKSTEP_CACHE_DIR) return resolve(env.LOCKSTEP_CACHE_DIR);
+  try {
+    // It looks the user up as soon as it is loaded, and not every user of a container has a home.
+    const { default: envPaths } = await import('env-paths');
+    return envPaths('lockstep', { suffix: '' }).cache;
+  } catch (error) {
+    const nextStep = 'Set LOCKSTEP_CACHE_DIR to a folder that may be written, or HOME.';
+    throw new LockstepError('usage', 'This user has no home folder to keep data in.', nextStep, { cause: error });
+  }
+}
 
 /** `fashion-mnist` in the cache. */
-export function cacheFolder(env: Environment): Folder {
-  return { path: join(cacheRoot(env), 'fashion-mnist'), named: false, what: 'the cache' };
+export async function cacheFolder(env: Environment): Promise<Folder> {
+  return { path: join(await cacheRoot(env), 'fashion-mnist'), named: false, what: 'the cache' };
 }
 
 /** Finds each file as `<name>.gz` or, failing that, as plain `<name>`. */

@@ -39,7 +39,7 @@ export interface FetchResult {
  */
 export async function fetchDataset(options: FetchOptions, settings: Settings = SETTINGS): Promise<FetchResult> {
   const { env, onProgress, signal } = options;
-  const folder = cacheFolder(env).path;
+  const { path: folder } = await cacheFolder(env);
   const mirrors = mirrorsFrom(env);
   const verified = await verifyFolder(folder, settings, signal);
   const wanted = verified.filter((file) => !file.ok);
@@ -94,7 +94,7 @@ export interface VerifyResult {
  * @throws LockstepError `usage` or `interrupted`.
  */
 export async function verifyDataset(options: VerifyOptions, settings: Settings = SETTINGS): Promise<VerifyResult> {
-  const folder = chooseFolder(options.dataDir, options.env);
+  const folder = await chooseFolder(options.dataDir, options.env);
   const verified = await verifyFolder(folder.path, settings, options.signal);
   const files = verified.map(({ original: _, ...file }) => file);
   return { folder: folder.path, what: folder.what, files, ok: files.every((file) => file.ok) };

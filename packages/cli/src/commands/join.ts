@@ -24,7 +24,7 @@ export function joinCommand(program: Command): void {
   addOptions(command, flags).action(async (url: string, { json, ...given }: { json?: boolean; token?: string }) => {
     const token = tokenFrom(given.token);
     const output = new Output(json ?? false);
-    const options = { ...checkOptions(flags, { ...given, token }), url, cacheDir: cacheRoot(process.env) };
+    const options = { ...checkOptions(flags, { ...given, token }), url, cacheDir: await cacheRoot(process.env) };
     const display = new JoinDisplay(output);
     try {
       for await (const event of join(options, { signal: interruptible(output, 'Leaving the run') })) {

@@ -20,6 +20,8 @@ export const LOCAL = 'local';
 /** What a connection may do. */
 export interface Connection {
   receive(bytes: Uint8Array): void;
+  /** Part of a message has come, so long by now. Returns false when the peer may not send such a one: it is sent away. */
+  pending(numBytes: number): boolean;
   closed(reason: string): void;
 }
 
@@ -147,7 +149,7 @@ export class Crew {
     });
     if (this.#goodbye) {
       peer.close(this.#goodbye.code, this.#goodbye.reason);
-      return { receive: () => {}, closed: () => {} };
+      return { receive: () => {}, pending: () => true, closed: () => {} };
     }
     this.#peers.set(id, peer);
     this.#membership.connect(this.#now, id, 'remote');
@@ -155,6 +157,11 @@ export class Crew {
       receive: (bytes) => {
         this.#membership.heard(this.#now, id);
         peer.receive(bytes);
+      },
+      pending: (numBytes) => {
+        const isAllowed = peer.mayOwe(numBytes);
+        if (!isAllowed) this.expel(id, 'malformed', `it sent ${numBytes} bytes in one message before it was ready`);
+        return isAllowed;
       },
       closed: (reason) => {
         peer.closed();

@@ -49,6 +49,9 @@ export interface PeerEvents {
   violated(code: CloseReason, reason: string): void;
 }
 
+/** Room for the longest header and the frames around it. A peer that is not ready yet has nothing longer to say. */
+const MAX_BYTES_BEFORE_READY = 2 * 64 * 1024;
+
 export class Peer {
   readonly id: string;
   /** The step whose parameters it was sent last. */
@@ -99,6 +102,11 @@ export class Peer {
   /** The network ended the connection. */
   closed(): void {
     this.#state = 'closed';
+  }
+
+  /** Whether it may have sent so much of a message: only partial sums are long. */
+  mayOwe(numBytes: number): boolean {
+    return this.#state === 'ready' || numBytes <= MAX_BYTES_BEFORE_READY;
   }
 
   /** Something came from the peer. Never throws. */

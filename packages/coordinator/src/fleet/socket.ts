@@ -1,14 +1,14 @@
 /** Puts a worker's WebSocket and the fleet together. */
 import { closeCodes } from '@lockstep/protocol';
 import type { WebSocket } from 'ws';
+import type { WorkerPeer } from '../server/index.ts';
 import type { Fleet } from './fleet.ts';
 
 /** How long a peer may take to answer a close before its connection is cut. */
 const CLOSE_MS = 2_000;
 const NOTHING = new Uint8Array(0);
 
-/** @param bytesRead how much has come over its connection */
-export function admit(socket: WebSocket, bytesRead: () => number, fleet: Fleet): void {
+export function admit(socket: WebSocket, peer: WorkerPeer, fleet: Fleet): void {
   let failure: string | undefined;
   const connection = fleet.connect({
     send: (frame) => socket.send(frame),
@@ -16,7 +16,7 @@ export function admit(socket: WebSocket, bytesRead: () => number, fleet: Fleet):
       return socket.bufferedAmount;
     },
     get receivedBytes() {
-      return bytesRead();
+      return peer.bytesRead();
     },
     close: (code, reason) => {
       socket.close(code, reason);
@@ -24,7 +24,15 @@ export function admit(socket: WebSocket, bytesRead: () => number, fleet: Fleet):
     },
   });
   // A text message is none of ours, and is treated as an empty frame.
-  socket.on('message', (data, isBinary) => connection.receive(isBinary ? (data as Buffer) : NOTHING));
+  let complete = peer.bytesRead();
+  socket.on('message', (data, isBinary) => {
+    complete = peer.bytesRead();
+    connection.receive(isBinary ? (data as Buffer) : NOTHING);
+  });
+  // The library keeps a message until its end, however slowly that comes.
+  peer.onBytes(() => {
+    if (!connection.pending(peer.bytesRead() - complete)) socket.terminate();
+  });
   socket.on('error', (error) => {
     failure = error.message;
     fleet.refused.add('websocket');

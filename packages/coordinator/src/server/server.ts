@@ -41,6 +41,8 @@ export interface WorkerPeer {
   readonly browser: boolean;
   /** Bytes that came from it so far, those of an unfinished message included. */
   bytesRead(): number;
+  /** Calls back each time that some have come. */
+  onBytes(listener: () => void): void;
 }
 
 type RouteHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
@@ -219,6 +221,7 @@ export class CoordinatorServer {
       address: addressOf(socket) ?? 'unknown',
       browser: headers.origin !== undefined,
       bytesRead: () => socket.bytesRead,
+      onBytes: (listener: () => void) => void socket.on('data', listener),
     };
     try {
       this.#onWorker(webSocket, peer);

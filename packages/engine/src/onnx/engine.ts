@@ -1,4 +1,5 @@
 /** The default engine: ONNX training graphs run by ONNX Runtime on one CPU thread. */
+import './quiet.ts';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import * as ort from 'onnxruntime-node';
 import { fillDropoutMask } from '../dropout.ts';
