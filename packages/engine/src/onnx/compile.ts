@@ -6,6 +6,7 @@
 import { invariant, type Parameter } from '@lockstep/core';
 import type { EngineConfig } from '../engine.ts';
 import { type Network, numElements, type Shape } from '../topology/network.ts';
+import type { Block } from './blocked.ts';
 import { GraphBuilder, type Value } from './graph.ts';
 import { applyLayer, type RuleContext, type RuleResult } from './layers.ts';
 import { dataTypes, encodeModel, type ModelDescription } from './proto.ts';
@@ -46,6 +47,7 @@ export interface CompiledGraph {
 class Compilation implements RuleContext {
   readonly g = new GraphBuilder();
   readonly training: boolean;
+  readonly block: Block | undefined;
   readonly layout: Network['layout'];
   readonly #network: Network;
   readonly #byName: ReadonlyMap<string, Parameter>;
@@ -60,9 +62,10 @@ class Compilation implements RuleContext {
   /** Micro-batch that is being compiled. */
   #batch = 0;
 
-  constructor(network: Network, training: boolean, weights?: Float32Array) {
+  constructor(network: Network, training: boolean, block: Block | undefined, weights?: Float32Array) {
     this.#network = { ...network, nodes: reluAfterPool(network.nodes) };
     this.training = training;
+    this.block = block;
     this.#weights = weights;
     this.layout = network.layout;
     this.#byName = new Map(network.layout.parameters.map((parameter) => [parameter.name, parameter]));
@@ -90,14 +93,16 @@ class Compilation implements RuleContext {
   produce(name: string, value: Value, dims: readonly number[]): void {
     const entry = this.#produced.get(name) ?? { values: [], dims };
     this.#produced.set(name, entry);
-    if (this.#named(name, dims).kind === 'statistic') {
-      const count = names.count(this.#batch);
-      if (!this.g.hasInput(count)) this.g.input(count, 'float32', [1]);
-      this.#countsFed = true;
-      entry.values.push(this.g.op('Mul', [value, count]));
-    } else {
-      entry.values.push(value);
-    }
+    // The weight of a statistic is the number of samples behind it.
+    const isStatistic = this.#named(name, dims).kind === 'statistic';
+    entry.values.push(isStatistic ? this.g.op('Mul', [value, this.count()]) : value);
+  }
+
+  count(): Value {
+    const count = names.count(this.#batch);
+    if (!this.g.hasInput(count)) this.g.input(count, 'float32', [1]);
+    this.#countsFed = true;
+    return count;
   }
 
   dropoutMask(index: number, shape: Shape): Value {
@@ -239,16 +244,21 @@ class Compilation implements RuleContext {
  * Forward, loss and backward in training mode over a group of micro-batches, each by itself, with their results added up
  * along the reduction tree; outputs the loss sum, the number correct, gradients and statistics times count.
  * @param numBatches a power of two
+ * @param block of ONNX Runtime's blocked convolutions, where it has them
  */
-export function compileTraining({ network, labelSmoothing }: EngineConfig, numBatches: number): CompiledGraph {
-  const compilation = new Compilation(network, true);
+export function compileTraining(
+  { network, labelSmoothing }: EngineConfig,
+  numBatches: number,
+  block: Block | undefined,
+): CompiledGraph {
+  const compilation = new Compilation(network, true, block);
   for (let batch = 0; batch < numBatches; batch++) compilation.add(batch, labelSmoothing);
   return compilation.finish();
 }
 
 /** Forward in inference mode; outputs the loss sum, the number correct, [N] predictions and [N, classes] probabilities. */
-export function compileInference(network: Network): CompiledGraph {
-  const compilation = new Compilation(network, false);
+export function compileInference(network: Network, block: Block | undefined): CompiledGraph {
+  const compilation = new Compilation(network, false, block);
   const { g } = compilation;
   const { logits, predicted } = compilation.add(0, 0);
   // Labels are bytes, and so are predictions.
@@ -265,7 +275,7 @@ export function compileInference(network: Network): CompiledGraph {
  * @returns the ONNX file
  */
 export function compileClassifier(network: Network, weights: Float32Array, description: ModelDescription): Uint8Array {
-  const compilation = new Compilation(network, false, weights);
+  const compilation = new Compilation(network, false, undefined, weights);
   const { g } = compilation;
   const logits = compilation.addForward(g.input('images', 'float32', ['N', ...network.inputShape]));
   g.output(names.probabilities, g.op('Softmax', [logits], { axis: -1 }), 'float32', ['N', network.numClasses]);

@@ -1,4 +1,9 @@
 import { describeEngineContract } from '../testing/contract.ts';
-import { createOnnxEngine } from './engine.ts';
+import { createOnnxEngine, createOnnxEngineWith } from './engine.ts';
 
 describeEngineContract('onnx', createOnnxEngine);
+
+// As on processors for which ONNX Runtime has no blocked convolutions.
+describeEngineContract('onnx, convolutions as products of matrices', (config) =>
+  createOnnxEngineWith(config, undefined),
+);

@@ -5,7 +5,9 @@ import * as ort from 'onnxruntime-node';
 import { fillDropoutMask } from '../dropout.ts';
 import type { Engine, EngineConfig, Evaluation, MicroBatch, RandomKey, Samples } from '../engine.ts';
 import { type Network, numElements } from '../topology/network.ts';
+import type { Block } from './blocked.ts';
 import { type CompiledGraph, compileInference, compileTraining, names, type ParameterBinding } from './compile.ts';
+import { findBlock } from './find-block.ts';
 import { release } from './release.ts';
 
 /** One thread per engine: a pool of engines uses the cores, and one thread always adds in the same order. */
@@ -65,6 +67,7 @@ class OnnxEngine implements Engine {
   readonly device = 'cpu';
   readonly maxGroup: number;
   readonly #config: EngineConfig;
+  readonly #block: Block | undefined;
   readonly #inferenceSession: InferenceSession;
   readonly #inferenceParameters: Tensors;
   /** The parameters that all sessions read. */
@@ -74,9 +77,15 @@ class OnnxEngine implements Engine {
   readonly #masks = new Map<string, Uint8Array>();
   readonly #sampleTensorsOf = new WeakMap<Uint8Array, SampleTensors>();
 
-  constructor(config: EngineConfig, inference: CompiledGraph, inferenceSession: InferenceSession) {
+  constructor(
+    config: EngineConfig,
+    block: Block | undefined,
+    inference: CompiledGraph,
+    inferenceSession: InferenceSession,
+  ) {
     this.maxGroup = groupSize(config.network);
     this.#config = config;
+    this.#block = block;
     this.#flat = new Float32Array(config.network.layout.numParameters);
     this.#inferenceSession = inferenceSession;
     this.#inferenceParameters = bind(inference.parameters, this.#flat);
@@ -159,7 +168,7 @@ class OnnxEngine implements Engine {
   #session(numBatches: number): Promise<TrainingSession> {
     let opened = this.#sessions.get(numBatches);
     if (!opened) {
-      const graph = compileTraining(this.#config, numBatches);
+      const graph = compileTraining(this.#config, numBatches, this.#block);
       opened = ort.InferenceSession.create(graph.bytes, sessionOptions).then((session) => ({
         graph,
         session,
@@ -208,8 +217,18 @@ class OnnxEngine implements Engine {
   }
 }
 
+/** The processor does not change. */
+let known: Promise<Block | undefined> | undefined;
+
 /** Opens the engine. Never call `gradient` on a thread that must stay responsive: ONNX Runtime computes on the caller's. */
 export async function createOnnxEngine(config: EngineConfig): Promise<Engine> {
-  const inference = compileInference(config.network);
-  return new OnnxEngine(config, inference, await ort.InferenceSession.create(inference.bytes, sessionOptions));
+  known ??= findBlock(sessionOptions);
+  return createOnnxEngineWith(config, await known);
+}
+
+/** @param block of blocked convolutions; undefined for an engine without them */
+export async function createOnnxEngineWith(config: EngineConfig, block: Block | undefined): Promise<Engine> {
+  const inference = compileInference(config.network, block);
+  const session = await ort.InferenceSession.create(inference.bytes, sessionOptions);
+  return new OnnxEngine(config, block, inference, session);
 }

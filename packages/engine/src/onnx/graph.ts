@@ -28,8 +28,15 @@ export class GraphBuilder {
       { length: numOutputs },
       (_, i) => `${type}_${this.#nodes.length}${i > 0 ? `_${i}` : ''}`,
     );
-    this.#nodes.push({ type, inputs, outputs, attributes });
+    this.#nodes.push({ type, domain: undefined, inputs, outputs, attributes });
     return outputs;
+  }
+
+  /** Adds an operator of ONNX Runtime's own, for tensors in its blocked layout (NCHWc). */
+  blockedOp(type: string, inputs: readonly Value[], attributes: OperatorNode['attributes']): Value {
+    const output = `Blocked${type}_${this.#nodes.length}`;
+    this.#nodes.push({ type, domain: 'com.microsoft.nchwc', inputs, outputs: [output], attributes });
+    return output;
   }
 
   input(name: string, type: ValueInfo['type'], dims: ValueInfo['dims']): Value {

@@ -5,18 +5,32 @@
 import { invariant, type ParameterLayout } from '@lockstep/core';
 import { type LayerNode, type LayerOperation, numElements, type Shape } from '../topology/network.ts';
 import { activations } from './activations.ts';
+import { type Block, blockedConvolution, blockedInputGradient, isBlocked } from './blocked.ts';
 import type { GraphBuilder, Value } from './graph.ts';
-import { fold, pad, transposedConvolution, unfold, unfoldPlanes, windowCounts, windowSlices } from './windows.ts';
+import {
+  fold,
+  pad,
+  transposedConvolution,
+  unfold,
+  unfoldByRows,
+  unfoldPlanes,
+  windowCounts,
+  windowSlices,
+} from './windows.ts';
 
 /** What a rule may use beside its layer's inputs. */
 export interface RuleContext {
   readonly g: GraphBuilder;
   readonly training: boolean;
   readonly layout: ParameterLayout;
+  /** Of ONNX Runtime's blocked convolutions; undefined where it has none. */
+  readonly block: Block | undefined;
   /** Input value of a parameter, as a tensor of the given dimensions (as many elements as the parameter has). */
   parameter(name: string, dims: readonly number[]): Value;
   /** Records the gradient of a parameter, or a statistic of the micro-batch, of as many elements as the parameter. */
   produce(name: string, value: Value, dims: readonly number[]): void;
+  /** Number of samples of the micro-batch, [1]. */
+  count(): Value;
   /** [N, …shape] uint8 mask of a dropout layer. */
   dropoutMask(index: number, shape: Shape): Value;
   shapeOf(id: string): Shape;
@@ -75,7 +89,16 @@ const dense: Rule<'dense'> = (context, node, [input]) => {
   };
 };
 
-const conv2d: Rule<'conv2d'> = (context, node, [input]) => {
+const conv2d: Rule<'conv2d'> = (context, node, inputs) => {
+  const { block } = context;
+  const channels = context.shapeOf(node.inputs[0]!)[2]!;
+  return isBlocked(block, node.window, channels, node.shape[2]!)
+    ? blockedConv2d(context, node, inputs, block)
+    : multipliedConv2d(context, node, inputs);
+};
+
+/** A convolution as a product of matrices, over its windows. */
+const multipliedConv2d: Rule<'conv2d'> = (context, node, [input]) => {
   const { g } = context;
   const inputShape = context.shapeOf(node.inputs[0]!);
   const [, , channels] = inputShape as [number, number, number];
@@ -110,10 +133,64 @@ const conv2d: Rule<'conv2d'> = (context, node, [input]) => {
   };
 };
 
+/** A convolution in blocks; its windows are taken apart for the gradient of the kernel alone. */
+function blockedConv2d(
+  context: RuleContext,
+  node: Extract<LayerNode, { kind: 'conv2d' }>,
+  [input]: readonly Value[],
+  block: Block,
+): RuleResult {
+  const { g } = context;
+  const { window, shape } = node;
+  const inputShape = context.shapeOf(node.inputs[0]!);
+  const channels = inputShape[2]!;
+  const filters = shape[2]!;
+  const taps = window.size[0] * window.size[1];
+  const kernel = context.parameter(node.kernel, [taps, channels, filters]);
+  const bias = node.bias === undefined ? undefined : context.parameter(node.bias, [filters]);
+  const convolution = { block, kernel, bias, window, channels, filters, shape };
+  return {
+    output: blockedConvolution(g, input!, convolution),
+    backward: (gradient, [wanted]) => {
+      const parts = unfoldByRows(g, input!, window, inputShape, shape, RESIDENT_ELEMENTS).map(
+        ({ windows, from, to }) => {
+          const rows = g.reshape(to - from === shape[0] ? gradient : g.slice(gradient, [1], [from], [to], [1]), [
+            -1,
+            filters,
+          ]);
+          return g.op('Gemm', [turned(g, rows, -1, filters), windows]);
+        },
+      );
+      const size = taps * channels;
+      context.produce(node.kernel, turned(g, sumInOrder(g, parts), filters, size), [size, filters]);
+      if (node.bias !== undefined) context.produce(node.bias, sumPixels(g, gradient, shape), [filters]);
+      if (!wanted) return [undefined];
+      const isDense = window.strides[0] === 1 && window.strides[1] === 1;
+      const blocked = isDense ? blockedInputGradient(g, gradient, convolution, inputShape) : undefined;
+      if (blocked !== undefined) return [blocked];
+      const perTap = g.reshape(kernel, [...window.size, channels, filters]);
+      return [transposedConvolution(g, gradient, perTap, window, inputShape, shape)];
+    },
+  };
+}
+
+/** One after the other, so that each partial sum is still in the cache. */
+const sumInOrder = (g: GraphBuilder, values: readonly Value[]): Value =>
+  values.reduce((sum, value) => g.op('Add', [sum, value]));
+
+/** Windows of a sample that are taken apart at once, in elements: with the usual micro-batches they stay in the cache. */
+const RESIDENT_ELEMENTS = 16_384;
+
 /**
- * Gradient of a convolution's kernel, [windowHeight * windowWidth * channels, filters]. ONNX Runtime multiplies long
- * transposed matrices slowly, so the narrower of the two, the gradient, is turned around first, and the small result
- * afterwards. (The reshapes keep the transposes from being folded back into the product.)
+ * The transpose of a matrix. The reshapes keep it from being folded into the product that follows, because ONNX Runtime
+ * multiplies long transposed matrices slowly.
+ */
+const turned = (g: GraphBuilder, matrix: Value, height: number, width: number): Value =>
+  g.reshape(g.op('Transpose', [g.reshape(matrix, [1, height, width])], { perm: [0, 2, 1] }), [width, height]);
+
+/**
+ * Gradient of a convolution's kernel, [windowHeight * windowWidth * channels, filters]: the narrower of the two matrices,
+ * the gradient, is turned around first, and the small result afterwards.
  */
 function kernelGradient(
   g: GraphBuilder,
@@ -123,9 +200,7 @@ function kernelGradient(
   [size, filters]: readonly [number, number],
 ): Value {
   if (planar) return g.op('Gemm', [windows, rows]);
-  const turn = (matrix: Value, height: number, width: number): Value =>
-    g.reshape(g.op('Transpose', [g.reshape(matrix, [1, height, width])], { perm: [0, 2, 1] }), [width, height]);
-  return turn(g.op('Gemm', [turn(rows, -1, filters), windows]), filters, size);
+  return turned(g, g.op('Gemm', [turned(g, rows, -1, filters), windows]), filters, size);
 }
 
 const depthwiseConv2d: Rule<'depthwiseConv2d'> = (context, node, [input]) => {
@@ -269,49 +344,82 @@ const dropout: Rule<'dropout'> = (context, node, [input]) => {
   };
 };
 
+/** Channels up to which a product with a diagonal matrix takes less time than multiplying and adding one after the other. */
+const MAX_DIAGONAL = 64;
+
+/**
+ * value * factor + offset, with a factor per channel.
+ * @param offset one element per channel; with few channels also [N * pixels, channels]
+ */
+function scaleChannels(g: GraphBuilder, value: Value, factor: Value, offset: Value | undefined, shape: Shape): Value {
+  const channels = shape.at(-1)!;
+  if (channels <= MAX_DIAGONAL) {
+    const eye = Array.from({ length: channels ** 2 }, (_, i) => (i % (channels + 1) === 0 ? 1 : 0));
+    const diagonal = g.op('Mul', [g.floats(eye, [channels, channels]), factor]);
+    const rows = g.reshape(value, [-1, channels]);
+    return g.reshape(g.op('Gemm', [rows, diagonal, ...(offset === undefined ? [] : [offset])]), [-1, ...shape]);
+  }
+  const { wide, along } = byRows(g, shape);
+  const scaled = g.op('Mul', [wide(value), along(factor)]);
+  return g.reshape(offset === undefined ? scaled : g.op('Add', [scaled, along(offset)]), [-1, ...shape]);
+}
+
+/**
+ * Rows of a picture as rows of a matrix, with vectors repeated along them: a vector of a few channels is broadcast several
+ * times more slowly than one of a whole row.
+ */
+function byRows(g: GraphBuilder, shape: Shape): { wide(value: Value): Value; along(vector: Value): Value } {
+  const repeats = shape.length === 3 ? shape[1]! : 1;
+  return {
+    wide: (value) => g.reshape(value, [-1, repeats * shape.at(-1)!]),
+    along: (vector) => (repeats === 1 ? vector : g.op('Tile', [vector, g.integers([repeats])])),
+  };
+}
+
 const batchNorm: Rule<'batchNorm'> = (context, node, [input]) => {
   const { g, training } = context;
   const { shape } = node;
   const channels = shape.at(-1)!;
   const scale = node.gamma === undefined ? undefined : context.parameter(node.gamma, [channels]);
   const offset = node.beta === undefined ? undefined : context.parameter(node.beta, [channels]);
-  // Rows of a picture as rows of a matrix, with the vectors repeated along them: a vector of a few channels is broadcast
-  // several times more slowly than one of a whole row.
-  const repeats = shape.length === 3 ? shape[1]! : 1;
-  const wide = (value: Value): Value => g.reshape(value, [-1, repeats * channels]);
-  const along = (vector: Value): Value => (repeats === 1 ? vector : g.op('Tile', [vector, g.integers([repeats])]));
-  const narrow = (value: Value): Value => g.reshape(value, [-1, ...shape]);
-
+  const { wide, along } = byRows(g, shape);
   const mean = training ? meanPixels(g, input!, shape) : context.parameter(node.movingMean, [channels]);
   const centred = g.op('Sub', [wide(input!), along(mean)]);
+  const narrow = (value: Value): Value => g.reshape(value, [-1, ...shape]);
   const variance = training
     ? meanPixels(g, narrow(g.op('Mul', [centred, centred])), shape)
     : context.parameter(node.movingVariance, [channels]);
   const inverse = g.op('Div', [g.scalar(1), g.op('Sqrt', [g.op('Add', [variance, g.scalar(node.epsilon)])])]);
   const factor = scale === undefined ? inverse : g.op('Mul', [inverse, scale]);
-  const scaled = g.op('Mul', [centred, along(factor)]);
-  const output = offset === undefined ? scaled : g.op('Add', [scaled, along(offset)]);
   if (training) {
     context.produce(node.movingMean, mean, [channels]);
     context.produce(node.movingVariance, variance, [channels]);
   }
   return {
-    output: narrow(output),
+    output: scaleChannels(g, centred, factor, offset, shape),
     // Ioffe and Szegedy, 2015, section 3, in terms of x - mean instead of the normalized x.
     backward: (gradient, [wanted]) => {
-      const products = narrow(g.op('Mul', [wide(gradient), centred]));
-      if (node.gamma !== undefined) {
-        context.produce(node.gamma, g.op('Mul', [sumPixels(g, products, shape), inverse]), [channels]);
-      }
-      if (node.beta !== undefined) context.produce(node.beta, sumPixels(g, gradient, shape), [channels]);
+      const products = sumPixels(g, narrow(g.op('Mul', [wide(gradient), centred])), shape);
+      const sum = sumPixels(g, gradient, shape);
+      if (node.gamma !== undefined) context.produce(node.gamma, g.op('Mul', [products, inverse]), [channels]);
+      if (node.beta !== undefined) context.produce(node.beta, sum, [channels]);
       if (!wanted) return [undefined];
-      const correlation = g.op('Mul', [meanPixels(g, products, shape), g.op('Mul', [inverse, inverse])]);
-      const shifted = g.op('Sub', [wide(gradient), along(meanPixels(g, gradient, shape))]);
-      const rest = g.op('Sub', [shifted, g.op('Mul', [centred, along(correlation)])]);
-      return [narrow(g.op('Mul', [rest, along(factor)]))];
+      // factor * (gradient - its mean - centred * the mean of the products / variance)
+      const share = g.op('Div', [factor, g.op('Mul', [context.count(), g.scalar(numElements(shape) / channels)])]);
+      const correlation = g.op('Mul', [g.op('Mul', [products, share]), g.op('Mul', [inverse, inverse])]);
+      const shifted = scaleChannels(g, gradient, factor, g.op('Neg', [g.op('Mul', [sum, share])]), shape);
+      return [addScaled(g, shifted, centred, g.op('Neg', [correlation]), shape)];
     },
   };
 };
+
+/** term + value * factor, with a factor per channel. */
+function addScaled(g: GraphBuilder, term: Value, value: Value, factor: Value, shape: Shape): Value {
+  const channels = shape.at(-1)!;
+  if (channels <= MAX_DIAGONAL) return scaleChannels(g, value, factor, g.reshape(term, [-1, channels]), shape);
+  const { wide, along } = byRows(g, shape);
+  return g.reshape(g.op('Add', [wide(term), g.op('Mul', [value, along(factor)])]), [-1, ...shape]);
+}
 
 const add: Rule<'add'> = ({ g }, _, inputs) => ({
   output: g.sum(inputs),

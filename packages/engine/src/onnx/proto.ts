@@ -25,6 +25,8 @@ export type Attribute = number | string | readonly number[] | { readonly float: 
 
 export interface OperatorNode {
   readonly type: string;
+  /** Undefined: one of the standard. */
+  readonly domain: string | undefined;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: { readonly [name: string]: Attribute };
@@ -73,6 +75,7 @@ function writeNode(node: OperatorNode, pbf: PbfWriter): void {
   for (const output of node.outputs) pbf.writeStringField(2, output);
   pbf.writeStringField(3, node.outputs[0]!);
   pbf.writeStringField(4, node.type);
+  if (node.domain !== undefined) pbf.writeStringField(7, node.domain);
   for (const attribute of Object.entries(node.attributes)) pbf.writeMessage(5, writeAttribute, attribute);
 }
 
@@ -124,6 +127,11 @@ function writeMetadata([key, value]: readonly [string, string], pbf: PbfWriter):
   pbf.writeStringField(2, value);
 }
 
+function writeOpset([domain, version]: readonly [string, number], pbf: PbfWriter): void {
+  pbf.writeStringField(1, domain);
+  pbf.writeVarintField(2, version);
+}
+
 /** Encodes a graph as the bytes of an ONNX model. */
 export function encodeModel(graph: Graph, description?: ModelDescription): Uint8Array {
   const pbf = new PbfWriter();
@@ -134,14 +142,9 @@ export function encodeModel(graph: Graph, description?: ModelDescription): Uint8
     pbf.writeStringField(6, description.text);
   }
   pbf.writeMessage(7, writeGraph, [graph, description]);
-  pbf.writeMessage(
-    8,
-    (version: number, opset: PbfWriter) => {
-      opset.writeStringField(1, '');
-      opset.writeVarintField(2, version);
-    },
-    OPSET_VERSION,
-  );
+  pbf.writeMessage(8, writeOpset, ['', OPSET_VERSION]);
+  const domains = new Set(graph.nodes.flatMap(({ domain }) => domain ?? []));
+  for (const domain of domains) pbf.writeMessage(8, writeOpset, [domain, 1]);
   for (const entry of Object.entries(description?.metadata ?? {})) pbf.writeMessage(14, writeMetadata, entry);
   return pbf.finish();
 }

@@ -51,16 +51,48 @@ export function unfold(g: GraphBuilder, value: Value, window: Window, inputShape
     const [seen] = strides[0] === 1 && strides[1] === 1 ? [value] : windowSlices(g, value, window, output);
     return g.reshape(seen!, [-1, channels]);
   }
+  const [{ windows }] = unfoldByRows(g, value, window, inputShape, output, Number.POSITIVE_INFINITY) as [Unfolded];
+  return windows;
+}
+
+/** The windows of some rows of the output, [from, to). */
+interface Unfolded {
+  readonly windows: Value;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * All windows as {@link unfold} has them, in pieces of as many whole rows of the output as have at most `maxElements`
+ * elements per sample, or of one.
+ */
+export function unfoldByRows(
+  g: GraphBuilder,
+  value: Value,
+  window: Window,
+  inputShape: Shape,
+  [outHeight, outWidth]: Shape,
+  maxElements: number,
+): Unfolded[] {
+  const channels = inputShape[2]!;
+  const { strides } = window;
   const [height, width] = paddedSize(inputShape, window.padding);
   const pixels = g.reshape(pad(g, value, window.padding), [-1, height * width, channels]);
   const taps = positions(window);
-  const indices: number[] = [];
-  for (let y = 0; y < output[0]!; y++) {
-    for (let x = 0; x < output[1]!; x++) {
-      for (const [row, column] of taps) indices.push((y * strides[0] + row) * width + x * strides[1] + column);
+  const rowsAtOnce = Math.max(1, Math.min(outHeight!, Math.floor(maxElements / (outWidth! * taps.length * channels))));
+  const pieces: Unfolded[] = [];
+  for (let from = 0; from < outHeight!; from += rowsAtOnce) {
+    const to = Math.min(from + rowsAtOnce, outHeight!);
+    const indices: number[] = [];
+    for (let y = from; y < to; y++) {
+      for (let x = 0; x < outWidth!; x++) {
+        for (const [row, column] of taps) indices.push((y * strides[0] + row) * width + x * strides[1] + column);
+      }
     }
+    const gathered = g.op('Gather', [pixels, g.integers(indices)], { axis: 1 });
+    pieces.push({ windows: g.reshape(gathered, [-1, taps.length * channels]), from, to });
   }
-  return g.reshape(g.op('Gather', [pixels, g.integers(indices)], { axis: 1 }), [-1, taps.length * channels]);
+  return pieces;
 }
 
 /**

@@ -99,6 +99,7 @@ const denseModels: readonly ContractModel[] = [
     dense('linear', 5, { activation: 'linear' }),
     head,
   ]),
+  sequential('batch norm of many channels', small, [flatten, dense('many', 72), batchNorm('norm'), head]),
   sequential3('relu6 and softmax in the middle', small, [
     flatten,
     dense('relu6', 12, { activation: 'relu6', kernel_initializer: wide }),
@@ -153,6 +154,16 @@ const convolutionModels: readonly ContractModel[] = [
     conv('skipping', 3, 2, { strides: 3, padding: 'same', activation: 'relu6' }),
     conv('pointwise', 5, 1, { activation: 'gelu_new' }),
     conv('pointwise_strided', 3, 1, { strides: 2, dilation_rate: [1, 1], groups: 1 }),
+    flatten,
+    head,
+  ]),
+  // As many channels as engines put into one block, and twice as many.
+  sequential('conv of many channels', [6, 5, 16], [
+    conv('same', 16, 3, { padding: 'same', activation: 'tanh' }),
+    batchNorm('norm'),
+    conv('oblong', 32, [2, 3], { padding: 'same', use_bias: false, activation: 'sigmoid' }),
+    conv('valid', 16, [2, 3], { activation: 'gelu' }),
+    conv('strided', 16, 3, { padding: 'same', strides: [2, 1] }),
     flatten,
     head,
   ]),
