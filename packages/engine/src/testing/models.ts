@@ -158,15 +158,19 @@ const convolutionModels: readonly ContractModel[] = [
     head,
   ]),
   // As many channels as engines put into one block, and twice as many.
-  sequential('conv of many channels', [6, 5, 16], [
-    conv('same', 16, 3, { padding: 'same', activation: 'tanh' }),
-    batchNorm('norm'),
-    conv('oblong', 32, [2, 3], { padding: 'same', use_bias: false, activation: 'sigmoid' }),
-    conv('valid', 16, [2, 3], { activation: 'gelu' }),
-    conv('strided', 16, 3, { padding: 'same', strides: [2, 1] }),
-    flatten,
-    head,
-  ]),
+  sequential(
+    'conv of many channels',
+    [6, 5, 16],
+    [
+      conv('same', 16, 3, { padding: 'same', activation: 'tanh' }),
+      batchNorm('norm'),
+      conv('oblong', 32, [2, 3], { padding: 'same', use_bias: false, activation: 'sigmoid' }),
+      conv('valid', 16, [2, 3], { activation: 'gelu' }),
+      conv('strided', 16, 3, { padding: 'same', strides: [2, 1] }),
+      flatten,
+      head,
+    ],
+  ),
   sequential('depthwise', small, [
     depthwise('plain', [3, 3], { padding: 'same', activation: 'relu' }),
     depthwise('multiplied', [2, 3], { depth_multiplier: 2, strides: [1, 1] }),
