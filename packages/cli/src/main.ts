@@ -2,6 +2,7 @@
 import { LockstepError } from '@lockstep/core';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
+import { benchCommand } from './commands/bench.ts';
 import { datasetCommand } from './commands/dataset.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { exportCommand } from './commands/export.ts';
@@ -19,11 +20,14 @@ function createProgram(): Command {
     .description('Synchronous data-parallel training whose result does not depend on who computed it.')
     .version('0.1.0')
     .exitOverride()
+    // A command's flags stand behind its name: `bench` and the commands below it have some of the same.
+    .enablePositionalOptions()
     .configureHelp({ sortSubcommands: false })
     .configureOutput({ outputError: () => {} });
   trainCommand(program);
   joinCommand(program);
   statusCommand(program);
+  benchCommand(program);
   evaluateCommand(program);
   predictCommand(program);
   exportCommand(program);

@@ -9,23 +9,29 @@ interface PropertySchema {
   readonly enum?: readonly string[];
   readonly default?: unknown;
   readonly description?: string;
+  /** Of the flag's value in the help, where the schema's metadata has one. */
+  readonly placeholder?: string;
 }
 
 const flagOf = (name: string): string => `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
-/** Adds a flag for every property of the schema. */
+/** Adds a flag for every property of the schema; two for what is on or off by something else than a fixed default. */
 export function addOptions(command: Command, schema: z.ZodObject): Command {
   const { properties = {} } = z.toJSONSchema(schema, { io: 'input' }) as {
     properties?: Record<string, PropertySchema>;
   };
   for (const [name, property] of Object.entries(properties)) {
     const placeholder =
-      { boolean: '', integer: ' <n>', number: ' <x>' }[property.type ?? ''] ?? ` <${placeholderOf(name)}>`;
+      { boolean: '', integer: ' <n>', number: ' <x>' }[property.type ?? ''] ??
+      ` <${property.placeholder ?? placeholderOf(name)}>`;
     const option = new Option(`${flagOf(name)}${placeholder}`, property.description);
     if (property.enum) option.choices(property.enum);
     if (property.default !== undefined && property.default !== false) option.default(property.default);
     if (property.type === 'integer' || property.type === 'number') option.argParser(parseNumber(flagOf(name)));
     command.addOption(option);
+    if (property.type === 'boolean' && property.default === undefined) {
+      command.addOption(new Option(flagOf(name).replace('--', '--no-'), `not ${flagOf(name)}`));
+    }
   }
   return command;
 }

@@ -52,7 +52,9 @@ function curves({ curve, epochs, efficiency, phases }: RunStatus): string[] {
   if (test) {
     const accuracies = epochs.map(({ testAccuracy }) => testAccuracy);
     const line = sparkline(accuracies).padEnd(SPARK_WIDTH);
-    lines.push(`${pc.dim('test accuracy')} ${pc.green(line)} ${percent(test.testAccuracy)}`);
+    lines.push(
+      `${pc.dim(test.evaluatedOn ? 'val. accuracy' : 'test accuracy')} ${pc.green(line)} ${percent(test.testAccuracy)}`,
+    );
   }
   if (phases) {
     const total = phases.broadcast + phases.compute + phases.gather + phases.update;

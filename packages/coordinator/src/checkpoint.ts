@@ -1,5 +1,5 @@
 /**
- * Checkpoints: weights and optimizer state as safetensors, the position in the run as JSON beside it. Everything else is
+ * Checkpoints: weights, optimizer state and moving average as safetensors, the position in the run as JSON beside it. Everything else is
  * computed again from those, to the same bits.
  */
 import { createHash } from 'node:crypto';
@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { decodeSafetensors, encodeSafetensors, fillFromTensors, type ParameterLayout, tensorsOf } from '@lockstep/core';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
+import { type TargetState, targetState } from './target.ts';
 
 /** Where in the run the next step is. */
 export interface Position {
@@ -30,6 +31,10 @@ export interface Checkpoint {
   readonly partialEpoch: PartialEpoch;
   readonly parameters: Float32Array;
   readonly optimizer: readonly Float32Array[];
+  /** Moving average of the parameters, where the run keeps one. */
+  readonly average: Float32Array | undefined;
+  /** Undefined in checkpoints of earlier versions. */
+  readonly target: TargetState | undefined;
 }
 
 const manifestSchema = z.object({
@@ -39,11 +44,13 @@ const manifestSchema = z.object({
   sha256: z.string(),
   position: z.object({ epoch: z.int(), step: z.int(), runStep: z.int() }),
   partialEpoch: z.object({ lossSum: z.number(), numCorrect: z.number(), count: z.number() }),
+  target: targetState.optional(),
 });
 
 const FOLDER = 'checkpoints';
 const MANIFEST = /^\d{9}\.json$/;
 const OPTIMIZER = 'optimizer/';
+const AVERAGE = 'average/parameters';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -63,14 +70,21 @@ export class CheckpointStore {
   }
 
   /** Writes a checkpoint, and removes the oldest ones. The manifest comes last: without it, a checkpoint does not count. */
-  async save({ position, partialEpoch, parameters, optimizer }: Checkpoint): Promise<void> {
+  async save({ position, partialEpoch, parameters, optimizer, average, target }: Checkpoint): Promise<void> {
     await mkdir(this.#folder, { recursive: true });
     const state = optimizer.map((values, i) => ({ name: `${OPTIMIZER}${i}`, shape: [values.length], values }));
+    if (average) state.push({ name: AVERAGE, shape: [average.length], values: average });
     const bytes = encodeSafetensors({
       tensors: [...tensorsOf(this.#layout, parameters), ...state],
       metadata: { format: 'lockstep checkpoint' },
     });
-    const manifest: z.infer<typeof manifestSchema> = { job: this.#job, sha256: sha256(bytes), position, partialEpoch };
+    const manifest: z.infer<typeof manifestSchema> = {
+      job: this.#job,
+      sha256: sha256(bytes),
+      position,
+      partialEpoch,
+      target,
+    };
     const base = join(this.#folder, String(position.runStep).padStart(9, '0'));
     await writeFileAtomic(`${base}.safetensors`, Buffer.from(bytes.buffer));
     await writeFileAtomic(`${base}.json`, `${JSON.stringify(manifest, undefined, 2)}\n`);
@@ -114,7 +128,8 @@ export class CheckpointStore {
     const parameters = new Float32Array(this.#layout.numParameters);
     fillFromTensors(this.#layout, parameters, tensors, file);
     const optimizer = tensors.filter(({ name }) => name.startsWith(OPTIMIZER)).map(({ values }) => values);
-    const { position, partialEpoch } = manifest;
-    return { position, partialEpoch, parameters, optimizer };
+    const average = tensors.find(({ name }) => name === AVERAGE)?.values;
+    const { position, partialEpoch, target } = manifest;
+    return { position, partialEpoch, parameters, optimizer, average, target };
   }
 }

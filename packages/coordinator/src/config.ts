@@ -1,6 +1,6 @@
 /** Every setting of a training run, once: the schema gives its type, its default, its check and its line of help. */
 import { LockstepError, optimizerDefaults, optimizerNames, scheduleNames } from '@lockstep/core';
-import type { Recipe } from '@lockstep/engine';
+import { defaultRecipe, type Recipe } from '@lockstep/engine';
 import { engineOptions } from '@lockstep/worker';
 import { z } from 'zod';
 
@@ -18,6 +18,12 @@ export const dataOptions = {
 
 /** Which saved run; shared by the commands that use one. */
 export const runOption = z.string().min(1).default('latest').describe('folder of a run, or latest');
+
+/** Shared by the commands that use a run: by default as it was evaluated when it was trained. */
+export const testFlipOption = z
+  .boolean()
+  .optional()
+  .describe('mean over each picture and its mirror image (default: as the run was evaluated when it was trained)');
 
 /** Settings about other machines that take part. */
 const remoteOptions = {
@@ -55,6 +61,44 @@ export const trainOptions = z.strictObject({
   weightDecay: z.number().nonnegative().optional().describe('decoupled weight decay on kernels'),
   clipNorm: rate.optional().describe('upper bound for the norm of the gradient'),
   labelSmoothing: z.number().min(0).lt(1).optional().describe('share of the target spread over all classes'),
+  flip: z.boolean().optional().describe('mirror training pictures at random, left to right'),
+  shift: z
+    .int()
+    .min(0)
+    .max(27, 'a picture of 28 pixels can be moved by 27 at most')
+    .optional()
+    .describe('move training pictures at random by up to so many pixels in each direction'),
+  erase: z
+    .number()
+    .min(0)
+    .max(1, 'a probability is at most 1')
+    .optional()
+    .describe('probability with which a random rectangle of a training picture is overwritten with noise'),
+  ema: z
+    .number()
+    .min(0)
+    .lt(1, 'a decay is below 1; 0.999 averages over about the last thousand steps')
+    .optional()
+    .describe('decay of a moving average of the weights, which is then the result (0: none)'),
+  testFlip: z
+    .boolean()
+    .optional()
+    .describe('evaluate on the mean over each picture and its mirror image, now and whenever the run is used'),
+  targetAccuracy: z
+    .number()
+    .gt(0, 'a share above 0, such as 0.9')
+    .max(1, 'a share of at most 1, such as 0.9')
+    .optional()
+    .describe(
+      'stop after the first epoch with this test (or validation) accuracy; schedules are laid out for --epochs all the same',
+    ),
+  validation: z
+    .int()
+    .nonnegative()
+    .default(0)
+    .describe(
+      'training pictures to hold out and evaluate in place of the test pictures, which then come once, at the end',
+    ),
   seed: z
     .int()
     .min(0)
@@ -130,7 +174,7 @@ export function resumeConfig(options: TrainOptions, saved: TrainConfig): TrainCo
   const checked = checkOptions(given);
   const chosen = Object.keys(given).map((key) => [key, checked[key as keyof typeof checked]]);
   // Defaults first: a run of an earlier version did not save every option.
-  return { ...checked, ...saved, ...Object.fromEntries(chosen) };
+  return { ...resolveConfig(checked, defaultRecipe), ...saved, ...Object.fromEntries(chosen) };
 }
 
 /** Turns the first issues of a failed check into one sentence each. */
@@ -172,6 +216,11 @@ export function resolveConfig(options: z.output<typeof trainOptions>, recipe: Re
     schedule: options.schedule ?? recipe.schedule,
     warmupSteps: options.warmupSteps ?? recipe.warmupSteps,
     labelSmoothing: options.labelSmoothing ?? recipe.labelSmoothing,
+    flip: options.flip ?? recipe.flip,
+    shift: options.shift ?? recipe.shift,
+    erase: options.erase ?? recipe.erase,
+    ema: options.ema ?? recipe.ema,
+    testFlip: options.testFlip ?? recipe.testFlip,
     optimizer: {
       ...defaults,
       momentum: options.momentum ?? defaults.momentum,

@@ -3,9 +3,9 @@ import { fillFromTensors, optimizerDefaults } from '@lockstep/core';
 import { chooseEngine, parseTopology } from '@lockstep/engine';
 import { computeOptions, defaultNumThreads, WorkerPool } from '@lockstep/worker';
 import { z } from 'zod';
-import { checkAgainst, dataOptions, runOption } from './config.ts';
+import { checkAgainst, dataOptions, runOption, testFlipOption } from './config.ts';
 import { checkFits } from './model.ts';
-import { readRun, weightsSha256 } from './run-folder.ts';
+import { readRun, usesTestFlip, weightsSha256 } from './run-folder.ts';
 import { type ScoreReport, scorePredictions } from './scores.ts';
 import { describeData, loadData, type RunContext } from './setup.ts';
 
@@ -13,6 +13,7 @@ export const evaluateOptions = z.strictObject({
   run: runOption,
   ...dataOptions,
   ...computeOptions,
+  testFlip: testFlipOption,
   limitTest: z.int().positive().optional().describe('evaluate on the first N samples only'),
 });
 export type EvaluateOptions = z.input<typeof evaluateOptions>;
@@ -25,6 +26,8 @@ export interface EvaluationReport extends ScoreReport {
   readonly testLoss: number;
   readonly testAccuracy: number;
   readonly samples: number;
+  /** Whether the mean over each picture and its mirror image was taken. */
+  readonly testFlip: boolean;
   readonly weightsSha256: string;
   readonly classNames: readonly string[];
   /** [samples] predicted class of each test picture. */
@@ -42,13 +45,17 @@ export async function evaluate(options: EvaluateOptions = {}, context: RunContex
   const dataset = await loadData(config, context);
   checkFits(network, dataset);
   const engine = await chooseEngine(config.engine, config.device, { network, labelSmoothing: 0 });
+  const testFlip = config.testFlip ?? usesTestFlip(run);
   const { layout } = network;
   const pool = new WorkerPool({
     job: {
       topology: run.modelTopology,
       engine: engine.kind,
       labelSmoothing: 0,
+      augmentation: undefined,
       optimizer: optimizerDefaults.sgd,
+      ema: 0,
+      testFlip,
       seed: 0,
       // Nothing is trained.
       numSamples: 1,
@@ -73,6 +80,7 @@ export async function evaluate(options: EvaluateOptions = {}, context: RunContex
       testLoss: lossSum / count,
       testAccuracy: numCorrect / count,
       samples: count,
+      testFlip,
       weightsSha256: weightsSha256(parameters),
       classNames: dataset.classNames,
       predictions,

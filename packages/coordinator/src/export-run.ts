@@ -5,7 +5,7 @@ import { exportFormats, exportModel, isFolder, parseTopology } from '@lockstep/e
 import { z } from 'zod';
 import { checkAgainst, runOption } from './config.ts';
 import { writeNewFile, writeNewFolder } from './output-files.ts';
-import { fileNameOf, readDescription, readRun, weightsSha256 } from './run-folder.ts';
+import { fileNameOf, readDescription, readRun, usesTestFlip, weightsSha256 } from './run-folder.ts';
 import { VERSION } from './version.ts';
 
 export const exportOptions = z.strictObject({
@@ -50,6 +50,7 @@ export async function exportRun(options: ExportOptions = {}): Promise<ExportRepo
     weightsSha256: sha256,
     trainedOn: `${dataset.name}, SHA-256 ${dataset.sha256}`,
     ...(testAccuracy === undefined ? {} : { testAccuracy }),
+    ...(usesTestFlip(run) ? { testAccuracyOf: 'the mean over each picture and its mirror image' } : {}),
   };
   const pictures = '28 x 28 pixels of luminance, a light garment on black that fills the picture';
   const notes = { version: VERSION, classNames: CLASS_NAMES.slice(0, network.numClasses), pictures, facts };

@@ -7,6 +7,7 @@ export {
 } from './config.ts';
 export { type EvaluateOptions, type EvaluationReport, evaluate, evaluateOptions } from './evaluate.ts';
 export { type ExportOptions, type ExportReport, exportOptions, exportRun } from './export-run.ts';
+export { type LoadedModel, loadModel } from './model.ts';
 export { type MetricDefinition, metricDefinitions } from './observe/index.ts';
 export {
   type PictureFailure,
@@ -20,3 +21,4 @@ export {
 export type { ClassScores, ScoreReport, Scores } from './scores.ts';
 export type { RunContext } from './setup.ts';
 export { train } from './train.ts';
+export { VERSION } from './version.ts';

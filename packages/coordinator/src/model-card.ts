@@ -1,9 +1,9 @@
 /** The model card of a finished run, `README.md` in its folder: what was trained, on what, how well, and how to do it again. */
 import { cpus } from 'node:os';
-import type { ImageDataset } from '@lockstep/dataset';
 import type { EngineChoice } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent } from '@lockstep/protocol';
 import { type TrainConfig, withoutAccess } from './config.ts';
+import type { RunData } from './hold-out.ts';
 import type { LoadedModel } from './model.ts';
 import { reproductionCommand, shellQuoted } from './reproduce.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -14,7 +14,7 @@ interface CardParts {
   readonly folder: RunFolder;
   readonly config: TrainConfig;
   readonly model: LoadedModel;
-  readonly dataset: ImageDataset;
+  readonly dataset: RunData;
   readonly engine: EngineChoice;
 }
 
@@ -66,7 +66,7 @@ export class ModelCard {
   }
 
   #result(done: DoneEvent, epochs: readonly EpochEvent[]): string {
-    const { dataset } = this.#parts;
+    const { config, dataset } = this.#parts;
     const rows = epochs.map(({ epoch, trainLoss, trainAccuracy, testLoss, testAccuracy }) => [
       String(epoch),
       trainLoss.toFixed(4),
@@ -77,12 +77,20 @@ export class ModelCard {
     const scores = this.#predictions
       ? [scoreTable(scorePredictions(dataset.test.labels, this.#predictions, dataset.classNames))]
       : [];
-    const { testAccuracy, testLoss } = done;
+    const { testAccuracy, testLoss, validationAccuracy } = done;
+    const on = validationAccuracy === undefined ? 'test' : 'validation';
+    const mirrored = config.testFlip
+      ? ' Probabilities are the mean over each picture and its mirror image; `evaluate` and `predict` do the same, an exported model does not by itself.'
+      : '';
+    const heldOut =
+      validationAccuracy === undefined
+        ? ''
+        : ` They were looked at once, at the end. Accuracy on the pictures held out of the training set: ${percent(validationAccuracy)}.`;
     return [
       '## Result',
-      `Accuracy ${percent(testAccuracy)}, mean cross-entropy ${testLoss.toFixed(4)}, on ${integer(dataset.test.count)} test pictures.`,
+      `Accuracy ${percent(testAccuracy)}, mean cross-entropy ${testLoss.toFixed(4)}, on ${integer(dataset.test.count)} test pictures.${mirrored}${heldOut}`,
       ...scores,
-      table('rrrrr', ['epoch', 'train loss', 'train accuracy', 'test loss', 'test accuracy'], rows),
+      table('rrrrr', ['epoch', 'train loss', 'train accuracy', `${on} loss`, `${on} accuracy`], rows),
     ].join('\n\n');
   }
 
@@ -120,7 +128,8 @@ export class ModelCard {
   }
 
   #data(): string {
-    const { name, sha256, checksums, train, test, classNames } = this.#parts.dataset;
+    const { name, sha256, checksums, train, validation, test, classNames } = this.#parts.dataset;
+    const held = validation?.count ?? 0;
     const files = {
       match: 'The files are the published ones.',
       differ: 'The files are **not** the published ones.',
@@ -129,16 +138,24 @@ export class ModelCard {
     };
     return [
       '## Data',
-      `${name}: the first ${integer(train.count)} training and ${integer(test.count)} test pictures of the classes ${classNames.map(plain).join(', ')}. ${files[checksums ?? 'generated']} SHA-256 over the pixels and labels of the whole dataset, training before test:`,
+      `${name}: the first ${integer(train.count + held)} training and ${integer(test.count)} test pictures of the classes ${classNames.map(plain).join(', ')}.${validation ? ` Of the training pictures ${integer(held)} were held out for validation, drawn by seed and of each class its share.` : ''} ${files[checksums ?? 'generated']} SHA-256 over the pixels and labels of the whole dataset, training before test:`,
       `\`\`\`\n${sha256}\n\`\`\``,
     ].join('\n\n');
   }
 
-  #recipe({ samples }: DoneEvent): string {
+  #recipe({ samples, targetReached, secondsToTarget = 0 }: DoneEvent): string {
     const { config } = this.#parts;
     const { optimizer } = config;
     const settings: [string, unknown][] = [
       ['epochs', config.epochs],
+      ...(targetReached === undefined
+        ? []
+        : [
+            [
+              `stop at an accuracy of ${percent(config.targetAccuracy ?? 0)}`,
+              targetReached ? `reached after ${secondsToTarget.toFixed(1)} s` : 'not reached',
+            ] as [string, unknown],
+          ]),
       ['samples per step, in all shards', config.batchSize],
       ['shards', config.shards],
       ['optimizer', optimizer.name],
@@ -146,6 +163,8 @@ export class ModelCard {
       ...(optimizer.name === 'sgd' ? [['momentum', optimizer.momentum] as [string, unknown]] : []),
       ['weight decay', optimizer.weightDecay],
       ['label smoothing', config.labelSmoothing],
+      ['changes of training pictures', augmentationOf(config)],
+      ['moving average of the weights', config.ema > 0 ? `decay ${config.ema}; it is the result` : 'none'],
       ['largest norm of the gradient', config.clipNorm ?? 'not bounded'],
       ['seed', config.seed],
       ['training samples, over all epochs', integer(samples)],
@@ -164,6 +183,16 @@ export class ModelCard {
       `engine ${kind} on ${device}; the coordinator ran on ${processor} (${processors.length} logical cores), ${platform}, Node.js ${process.version}. Which workers took part is in \`metrics.jsonl\`.`,
     ].join('\n\n');
   }
+}
+
+/** In words. */
+function augmentationOf({ flip, shift, erase }: TrainConfig): string {
+  const changes = [
+    ...(flip ? ['mirrored at random'] : []),
+    ...(shift > 0 ? [`moved by up to ${shift} pixels`] : []),
+    ...(erase > 0 ? [`a rectangle erased in ${percent(erase)}`] : []),
+  ];
+  return changes.join(', ') || 'none';
 }
 
 /** Per class, and the means over the classes. */

@@ -1,15 +1,23 @@
 /** Says what garments pictures show, with the weights of a run. */
 import { fillFromTensors, LockstepError } from '@lockstep/core';
 import { CLASS_NAMES, IMAGE_SHAPE, type PreparedPicture, preparePicture, readPhoto } from '@lockstep/dataset';
-import { chooseEngine, createEngine, type Engine, type Network, parseTopology } from '@lockstep/engine';
+import {
+  chooseEngine,
+  createEngine,
+  type Engine,
+  type Network,
+  parseTopology,
+  predictBothWays,
+} from '@lockstep/engine';
 import { engineOptions } from '@lockstep/worker';
 import { z } from 'zod';
-import { checkAgainst, runOption } from './config.ts';
-import { readRun } from './run-folder.ts';
+import { checkAgainst, runOption, testFlipOption } from './config.ts';
+import { readRun, usesTestFlip } from './run-folder.ts';
 
 export const predictOptions = z.strictObject({
   run: runOption,
   ...engineOptions,
+  testFlip: testFlipOption,
   top: z.int().positive().default(3).describe('how many classes to name, the most probable first'),
 });
 export type PredictOptions = z.input<typeof predictOptions>;
@@ -60,13 +68,14 @@ export async function* predict(
   fillFromTensors(network.layout, parameters, run.tensors, run.path);
   const { kind, device } = await chooseEngine(config.engine, config.device, { network, labelSmoothing: 0 });
   context.onRun?.({ runDir: run.path, model: network.name, engine: `${kind} on ${device}` });
+  const testFlip = config.testFlip ?? usesTestFlip(run);
   const engine = await createEngine(kind, { network, labelSmoothing: 0 });
   try {
     engine.setParameters(parameters);
     for (const file of files) {
       try {
         const { pixels, background } = preparePicture(await readPhoto(file), file);
-        const predictions = await rank(engine, pixels);
+        const predictions = await rank(engine, testFlip ? network : undefined, pixels);
         yield { file, predictions: predictions.slice(0, config.top), background, pixels };
       } catch (error) {
         if (!(error instanceof LockstepError) || error.code !== 'image-invalid') throw error;
@@ -78,10 +87,12 @@ export async function* predict(
   }
 }
 
-/** All classes; of equally probable ones the lowest first. */
-async function rank(engine: Engine, pixels: Uint8Array): Promise<Prediction[]> {
+/** All classes; of equally probable ones the lowest first. @param flipped the network when the mirror image counts, too */
+async function rank(engine: Engine, flipped: Network | undefined, pixels: Uint8Array): Promise<Prediction[]> {
   const probabilities = new Float32Array(CLASS_NAMES.length);
-  await engine.predict({ count: 1, images: pixels, labels: new Uint8Array(1) }, probabilities);
+  const sample = { count: 1, images: pixels, labels: new Uint8Array(1) };
+  if (flipped) await predictBothWays(engine, flipped, sample, probabilities);
+  else await engine.predict(sample, probabilities);
   const all = CLASS_NAMES.map((name, i): Prediction => ({ class: i, name, probability: probabilities[i]! }));
   return all.sort((a, b) => b.probability - a.probability);
 }

@@ -24,6 +24,7 @@ describe('reproductionCommand', () => {
     const options: TrainOptions = {
       ...{ epochs: 3, batchSize: 100, shards: 16, learningRate: 0.1, schedule: 'constant', warmupSteps: 5, seed: 7 },
       ...{ optimizer: 'sgd', momentum: 0.5, weightDecay: 1e-7, clipNorm: 1, labelSmoothing: 0.1 },
+      ...{ shift: 2, erase: 0.25, ema: 0.99, targetAccuracy: 0.75, validation: 100 },
       ...{ limitTrain: 1000, limitTest: 50, device: 'cpu' },
     };
     const command = commandFor(options);
@@ -31,6 +32,12 @@ describe('reproductionCommand', () => {
       const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
       expect(command).toContain(` ${flag} ${value}`);
     }
+  });
+
+  it('says what is on or off in one word', () => {
+    expect(commandFor({ flip: true })).toBe(`${usual} --flip`);
+    expect(commandFor({ flip: false })).toBe(usual);
+    expect(commandFor({ testFlip: true })).toBe(`${usual} --test-flip`);
   });
 
   it('leaves out who computes, and where it is seen and kept', () => {

@@ -56,6 +56,7 @@ function reproductionWords(run: ReproducibleRun): string[] {
     const otherwise = settingOf(name === 'optimizer' ? plain : usual, name);
     if (value === undefined || value === otherwise) continue;
     if (value === true) words.push(flagOf(name));
+    else if (value === false) words.push(flagOf(name).replace('--', '--no-'));
     else words.push(flagOf(name), String(value));
   }
   return words;

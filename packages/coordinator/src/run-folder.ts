@@ -62,6 +62,7 @@ export interface RunDescription {
     readonly sha256: string;
     readonly trainSamples: number;
     readonly testSamples: number;
+    readonly validationSamples?: number | undefined;
   };
 }
 
@@ -208,6 +209,9 @@ export interface SavedRun {
   /** Of the file of weights. */
   readonly metadata: TensorFile['metadata'];
 }
+
+/** Whether a run was evaluated on the mean over each picture and its mirror image. */
+export const usesTestFlip = ({ metadata }: SavedRun): boolean => metadata.testFlip === 'true';
 
 /** The newest run in `runs/` that has a file. @throws LockstepError `run-not-found` */
 async function latestRun(file: string, what: string): Promise<string> {

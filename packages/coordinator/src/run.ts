@@ -1,23 +1,26 @@
 /** A run, step after step: initial weights or a checkpoint, epochs of steps, evaluation, checkpoints, final weights. */
-import { createHash } from 'node:crypto';
 import { initializeParameters, LockstepError, learningRateAt, type Schedule, type ShardPlan } from '@lockstep/core';
-import type { ImageDataset } from '@lockstep/dataset';
-import { chooseEngine, type EngineChoice } from '@lockstep/engine';
+import { chooseEngine } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent, ModelEvent, StepEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
-import { type Job, MAX_STEPS, type StepPlan, type WorkerPool } from '@lockstep/worker';
+import { MAX_STEPS, type StepPlan, type WorkerPool } from '@lockstep/worker';
 import { CheckpointStore, type PartialEpoch, type Position } from './checkpoint.ts';
-import { type TrainConfig, withoutAccess } from './config.ts';
+import type { TrainConfig } from './config.ts';
 import { EpochSums, NOTHING } from './epoch-sums.ts';
+import type { RunData } from './hold-out.ts';
 import { Inbox } from './inbox.ts';
 import type { LoadedModel } from './model.ts';
 import { ModelCard } from './model-card.ts';
 import type { Observatory } from './observe/index.ts';
 import { RunFolder, weightsSha256 } from './run-folder.ts';
+import { describeRun, jobIdentity, jobOf } from './run-job.ts';
+import { Target } from './target.ts';
 import { Workplace } from './workplace.ts';
 
 const PROGRESS_INTERVAL_MS = 100;
 /** How long the worker may go on by itself: short against a person's patience, long against a message. */
 const MOMENT_MS = 80;
+
+type Scores = Pick<DoneEvent, 'testLoss' | 'testAccuracy'>;
 
 interface RunParts {
   readonly config: TrainConfig;
@@ -47,6 +50,7 @@ export class Run {
   /** Steps to ask the workers for at once. */
   #stepsPerMoment = 1;
   #isFinished = false;
+  #target = new Target(undefined, undefined);
 
   private constructor(parts: RunParts) {
     const { config, plan, workplace, inbox } = parts;
@@ -67,7 +71,7 @@ export class Run {
   static async start(
     config: TrainConfig,
     model: LoadedModel,
-    dataset: ImageDataset,
+    dataset: RunData,
     plan: ShardPlan,
     resumed: string | undefined,
     pages: string | undefined,
@@ -77,16 +81,7 @@ export class Run {
     const folder =
       resumed === undefined ? await RunFolder.create(config.runDir, model.name, new Date()) : RunFolder.open(resumed);
     if (resumed === undefined) await describeRun(folder, config, model, dataset, engine);
-    const job: Job = {
-      topology,
-      engine: engine.kind,
-      labelSmoothing: config.labelSmoothing,
-      optimizer: config.optimizer,
-      seed: config.seed,
-      numSamples: dataset.train.count,
-      numShards: config.shards,
-      batchSize: config.batchSize,
-    };
+    const job = jobOf(config, topology, engine.kind, dataset.train.count);
     const identity = jobIdentity(job, config, dataset);
     const checkpoints = new CheckpointStore(folder.path, network.layout, identity, config.keepCheckpoints);
     const inbox = new Inbox<TrainEvent>();
@@ -142,8 +137,10 @@ export class Run {
       this.#pool.optimizerState(this.#runStep).forEach((values, i) => {
         values.set(checkpoint.optimizer[i]!);
       });
+      if (checkpoint.average) this.#pool.average(this.#runStep)?.set(checkpoint.average);
     } else {
       initializeParameters(model.network.layout, this.#config.seed, this.#pool.parameters(0));
+      this.#pool.average(0)?.set(this.#pool.parameters(0));
     }
     if (this.#config.workers !== 0) {
       yield* this.#inbox.during(this.#pool.prepare());
@@ -156,10 +153,15 @@ export class Run {
     }
 
     let last: EpochEvent | undefined;
-    for (let epoch = start.epoch; epoch < this.#config.epochs; epoch++) {
+    let { epoch } = start;
+    this.#target = new Target(this.#config.targetAccuracy, checkpoint?.target);
+    for (; epoch < this.#config.epochs && !this.#target.isReached; epoch++) {
       const first = epoch === start.epoch ? start.step : 0;
       for await (const event of this.#epoch(epoch, first, epoch === start.epoch ? partialEpoch : NOTHING, signal)) {
-        if (event.event === 'epoch') last = event;
+        if (event.event === 'epoch') {
+          last = event;
+          this.#target.evaluated(event.testAccuracy);
+        }
         yield event;
       }
       await this.#save({ epoch: epoch + 1, step: 0, runStep: this.#runStep }, NOTHING);
@@ -167,7 +169,7 @@ export class Run {
     await this.#saving;
     yield* this.#inbox.drain();
     // The run was ended between its last epoch and its end: only the evaluation is repeated.
-    last ??= await this.#evaluate(this.#config.epochs - 1, new EpochSums(NOTHING));
+    last ??= await this.#evaluate(epoch - 1, new EpochSums(NOTHING));
     const done = await this.#finish(last, performance.now() - started);
     this.#isFinished = true;
     yield* this.#inbox.drain();
@@ -203,9 +205,10 @@ export class Run {
   }
 
   async #evaluate(epoch: number, sums: EpochSums): Promise<EpochEvent> {
-    const test = await this.#pool.evaluate(this.#runStep);
-    this.#parts.workplace.observatory.evaluated(epoch + 1, test.predictions);
-    this.#parts.card.evaluated(test.predictions);
+    const split = this.#config.validation > 0 ? 'validation' : 'test';
+    const evaluation = await this.#pool.evaluate(this.#runStep, split);
+    this.#parts.workplace.observatory.evaluated(epoch + 1, evaluation.predictions);
+    if (split === 'test') this.#parts.card.evaluated(evaluation.predictions);
     const count = Math.max(1, sums.count);
     return {
       event: 'epoch',
@@ -213,8 +216,9 @@ export class Run {
       epochs: this.#config.epochs,
       trainLoss: sums.lossSum / count,
       trainAccuracy: sums.numCorrect / count,
-      testLoss: test.lossSum / test.count,
-      testAccuracy: test.numCorrect / test.count,
+      testLoss: evaluation.lossSum / evaluation.count,
+      testAccuracy: evaluation.numCorrect / evaluation.count,
+      ...(split === 'validation' ? { evaluatedOn: split } : {}),
       samples: sums.count,
       samplesPerSecond: sums.samplesPerSecond,
       seconds: (performance.now() - sums.started) / 1000,
@@ -229,6 +233,8 @@ export class Run {
       partialEpoch: { lossSum, numCorrect, count },
       parameters: this.#pool.parameters(position.runStep).slice(),
       optimizer: this.#pool.optimizerState(position.runStep).map((values) => values.slice()),
+      average: this.#pool.average(position.runStep)?.slice(),
+      target: this.#target.state,
     };
     const { checkpoints, workplace } = this.#parts;
     const started = performance.now();
@@ -329,21 +335,35 @@ export class Run {
       learningRate: config.learningRate,
       schedule: config.schedule,
       seed: config.seed,
+      ...(config.testFlip ? { testFlip: true } : {}),
       runDir: this.folder.path,
     };
   }
 
+  /** Test pictures that were spared during training are evaluated now. */
+  async #finalScores({ testLoss, testAccuracy, evaluatedOn }: EpochEvent): Promise<Partial<DoneEvent> & Scores> {
+    if (evaluatedOn !== 'validation') return { testLoss, testAccuracy };
+    const test = await this.#pool.evaluate(this.#runStep);
+    this.#parts.card.evaluated(test.predictions);
+    return {
+      testLoss: test.lossSum / test.count,
+      testAccuracy: test.numCorrect / test.count,
+      validationLoss: testLoss,
+      validationAccuracy: testAccuracy,
+    };
+  }
+
   async #finish(last: EpochEvent, ms: number): Promise<DoneEvent> {
-    const parameters = this.#pool.parameters(this.#runStep).slice();
+    const parameters = this.#pool.result(this.#runStep).slice();
     const sha256 = weightsSha256(parameters);
     const done: DoneEvent = {
       event: 'done',
-      testLoss: last.testLoss,
-      testAccuracy: last.testAccuracy,
+      ...(await this.#finalScores(last)),
       weightsSha256: sha256,
       runDir: this.folder.path,
-      samples: this.#plan.numSamples * this.#config.epochs,
+      samples: this.#plan.numSamples * last.epoch,
       seconds: ms / 1000,
+      ...this.#target.outcome,
     };
     // Before the weights, which make the run a finished one.
     await this.#parts.card.write(done).catch((error: LockstepError) => {
@@ -353,7 +373,8 @@ export class Run {
     await this.folder.writeWeights(this.#parts.model.network.layout, parameters, {
       model: this.#parts.model.name,
       weightsSha256: sha256,
-      testAccuracy: String(last.testAccuracy),
+      testAccuracy: String(done.testAccuracy),
+      ...(this.#config.testFlip ? { testFlip: 'true' } : {}),
     });
     await this.folder.removeAccess();
     return done;
@@ -374,32 +395,4 @@ export class Run {
   async close(): Promise<void> {
     await this.#parts.workplace.close(this.#isFinished);
   }
-}
-
-/** Writes down what is trained, on which data and by what. */
-async function describeRun(
-  folder: RunFolder,
-  config: TrainConfig,
-  model: LoadedModel,
-  dataset: ImageDataset,
-  engine: EngineChoice,
-): Promise<void> {
-  const { train: _, test: __, classNames: ___, ...provenance } = dataset;
-  // Before the configuration, which makes it a run that can be resumed.
-  await folder.writeModel(model.network.modelTopology);
-  await folder.writeConfig({
-    startedAt: new Date().toISOString(),
-    node: process.version,
-    platform: `${process.platform}-${process.arch}`,
-    engine,
-    config: withoutAccess(config),
-    dataset: { ...provenance, trainSamples: dataset.train.count, testSamples: dataset.test.count },
-  });
-}
-
-/** A digest of all that determines the result of a run. */
-function jobIdentity(job: Job, config: TrainConfig, dataset: ImageDataset): string {
-  const { epochs, learningRate, schedule, warmupSteps, clipNorm } = config;
-  const parts = { job, epochs, learningRate, schedule, warmupSteps, clipNorm, dataset: dataset.sha256 };
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

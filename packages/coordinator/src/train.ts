@@ -2,6 +2,7 @@
 import { ShardPlan } from '@lockstep/core';
 import type { TrainEvent } from '@lockstep/protocol';
 import { checkOptions, resolveConfig, resumeConfig, type TrainConfig, type TrainOptions } from './config.ts';
+import { holdOut } from './hold-out.ts';
 import { checkFits, type LoadedModel, loadModel, savedModel } from './model.ts';
 import { Run } from './run.ts';
 import { readUnfinishedRun } from './run-folder.ts';
@@ -20,10 +21,10 @@ export async function* train(
   context: RunContext = {},
 ): AsyncGenerator<TrainEvent, void, void> {
   const { config, model, resumed } = await prepare(options);
-  const dataset = await loadData(config, context);
+  const dataset = holdOut(await loadData(config, context), config.validation, config.seed);
   checkFits(model.network, dataset);
   const plan = new ShardPlan(dataset.train.count, config.shards, config.batchSize);
-  const described = describeData(dataset);
+  const described = { ...describeData(dataset), validationSamples: dataset.validation?.count };
   yield described;
 
   const run = await Run.start(config, model, dataset, plan, resumed, context.pages);

@@ -1,6 +1,5 @@
 /** Where the workers of a run come together: the local pool, the fleet, and the port on which others join. */
 import type { ShardPlan } from '@lockstep/core';
-import type { ImageDataset } from '@lockstep/dataset';
 import { type EngineChoice, numElements } from '@lockstep/engine';
 import { describeJob, type ListeningEvent, layoutHash, type TrainEvent } from '@lockstep/protocol';
 import { defaultNumThreads, type Job, WorkerPool } from '@lockstep/worker';
@@ -15,6 +14,7 @@ import {
   type StepReport,
   TIMING,
 } from './fleet/index.ts';
+import type { RunData } from './hold-out.ts';
 import type { LoadedModel } from './model.ts';
 import { Observatory } from './observe/index.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -27,7 +27,7 @@ const HEADER_BYTES = 64 * 1024;
 export interface WorkplaceOptions {
   readonly config: TrainConfig;
   readonly model: LoadedModel;
-  readonly dataset: ImageDataset;
+  readonly dataset: RunData;
   readonly plan: ShardPlan;
   readonly job: Job;
   readonly engine: EngineChoice;
@@ -122,6 +122,7 @@ function openPool({ config, model, dataset, job, report, engine }: WorkplaceOpti
     network: model.network,
     train: dataset.train,
     test: dataset.test,
+    validation: dataset.validation,
     numThreads,
     onRecovery: (reason) =>
       report({ event: 'worker', id: 'local', state: 'recovered', engine: kind, device, threads: numThreads, reason }),
@@ -132,7 +133,8 @@ function openObservatory({ config, dataset, engine }: WorkplaceOptions, fleet: F
   const { heartbeatMs, heartbeatMisses } = MEMBERSHIP;
   return new Observatory({
     fleet,
-    dataset,
+    // Its pictures are those that are evaluated while the run goes on.
+    dataset: { ...dataset, test: dataset.validation ?? dataset.test },
     version: VERSION,
     engine: `${engine.kind} on ${engine.device}`,
     minWorkers: config.minWorkers,
@@ -147,7 +149,7 @@ function openFleet(
 ): Fleet {
   const { network, topology } = model;
   const { kind, device } = engine;
-  const { labelSmoothing, seed, numSamples, numShards, batchSize } = job;
+  const { labelSmoothing, augmentation, seed, numSamples, numShards, batchSize } = job;
   return new Fleet({
     plan,
     sumLength: network.layout.sumLength,
@@ -162,7 +164,8 @@ function openFleet(
     terms: () => {
       const partitions = new Partitions(plan, dataset.train);
       const digests = [...partitions.digests];
-      const description = { topology, labelSmoothing, seed, numSamples, numShards, batchSize, partitions: digests };
+      const settings = { labelSmoothing, augmentation, seed, numSamples, numShards, batchSize };
+      const description = { topology, ...settings, partitions: digests };
       return { job: describeJob(description), layoutHash: layoutHash(network.layout.parameters), partitions };
     },
     clock: realClock,

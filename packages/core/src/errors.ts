@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'output-unwritable'
   | 'output-exists'
   | 'image-invalid'
+  | 'regression'
   | 'interrupted'
   | 'internal';
 

@@ -1,9 +1,12 @@
 /** The algorithm of Lockstep with no I/O and no clock. */
+export { type Augmentation, augment, isAugmented, mirror } from './augment.ts';
 export { type ErrorCode, invariant, LockstepError } from './errors.ts';
+export { drawHeldOut } from './hold-out.ts';
 export { glorotUniform, type Initializer, initializeParameters, ones, zeros } from './initializers.ts';
 export { type KernelFunctions, loadKernels, Region } from './kernels.ts';
 export { type Parameter, ParameterLayout, type ParameterSpec } from './layout.ts';
 export {
+  averageDecay,
   numOptimizerSlots,
   type OptimizerConfig,
   type OptimizerName,

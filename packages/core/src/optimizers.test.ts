@@ -23,13 +23,16 @@ const layout = new ParameterLayout([
 
 const STEPS = 3;
 const COUNT = 20;
+/** Warm after one step. */
+const DECAY = 0.15;
 
-/** Runs a few steps with the vector cut at the given places and returns the final parameters. */
-function run(config: OptimizerConfig, cuts: readonly number[], sharing: 'private' | 'shared'): Float32Array {
+/** Runs a few steps with the vector cut at the given places and returns the final parameters and their moving average. */
+function run(config: OptimizerConfig, cuts: readonly number[], sharing: 'private' | 'shared') {
   const region = new Region();
   const state = () => ({
     parameters: region.floats(layout.numParameters),
     slots: [region.floats(layout.numWeights), region.floats(layout.numWeights)],
+    average: region.floats(layout.numParameters),
   });
   const generations = [state(), state()];
   const sums = region.floats(layout.sumLength);
@@ -40,11 +43,18 @@ function run(config: OptimizerConfig, cuts: readonly number[], sharing: 'private
   view(generations[0]!.parameters, layout.numParameters).forEach((_, i, values) => {
     values[i] = random.normal();
   });
+  kernels.copy(generations[0]!.average, generations[0]!.parameters, layout.numParameters);
   for (let step = 0; step < STEPS; step++) {
     view(sums, layout.sumLength).forEach((_, i, values) => {
       values[i] = random.normal() * COUNT;
     });
-    const scalars = { step, learningRate: 0.01, gradientScale: 1 / COUNT, statisticScale: 1 / COUNT };
+    const scalars = {
+      step,
+      learningRate: 0.01,
+      gradientScale: 1 / COUNT,
+      statisticScale: 1 / COUNT,
+      averageDecay: DECAY,
+    };
     const [current, next] = [generations[step % 2]!, generations[(step + 1) % 2]!];
     const bounds = [0, ...cuts, layout.numParameters];
     for (let i = 1; i < bounds.length; i++) {
@@ -56,15 +66,17 @@ function run(config: OptimizerConfig, cuts: readonly number[], sharing: 'private
       slice();
     }
   }
-  return view(generations[STEPS % 2]!.parameters, layout.numParameters).slice();
+  const { parameters, average } = generations[STEPS % 2]!;
+  return [parameters, average].map((at) => view(at, layout.numParameters).slice());
 }
 
 /** The same in double precision, straight from the formulas. */
-function reference(config: OptimizerConfig): Float64Array {
+function reference(config: OptimizerConfig): Float64Array[] {
   const random = new RandomStream(1, purposes.jitter, 0, 0, 0);
   const w = Float64Array.from({ length: layout.numParameters }, () => Math.fround(random.normal()));
   const m = new Float64Array(layout.numWeights);
   const v = new Float64Array(layout.numWeights);
+  const average = w.slice();
   const rate = 0.01;
   for (let step = 0; step < STEPS; step++) {
     const sums = Float64Array.from({ length: layout.sumLength }, () => Math.fround(random.normal() * COUNT));
@@ -87,8 +99,12 @@ function reference(config: OptimizerConfig): Float64Array {
         }
       }
     }
+    const decay = [0.1, DECAY, DECAY][step]!;
+    average.forEach((value, i) => {
+      average[i] = decay * value + (1 - decay) * w[i]!;
+    });
   }
-  return w;
+  return [w, average];
 }
 
 const configs: OptimizerConfig[] = [
@@ -101,8 +117,10 @@ const configs: OptimizerConfig[] = [
 describe('updateSlice', () => {
   it.each(configs)('follows the formulas of $name (nesterov $nesterov, decay $weightDecay)', (config) => {
     const expected = reference(config);
-    run(config, [], 'private').forEach((value, i) => {
-      expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-5 * (1 + Math.abs(expected[i]!)));
+    run(config, [], 'private').forEach((vector, kind) => {
+      vector.forEach((value, i) => {
+        expect(Math.abs(value - expected[kind]![i]!)).toBeLessThan(1e-5 * (1 + Math.abs(expected[kind]![i]!)));
+      });
     });
   });
 

@@ -37,6 +37,8 @@ export interface UpdateScalars {
   readonly gradientScale: number;
   /** Factor from statistic sum to mean: 1 / samples. */
   readonly statisticScale: number;
+  /** Decay of the moving average of the parameters, below 1, once it is warm; see {@link averageDecay}. */
+  readonly averageDecay: number;
 }
 
 /** Byte offsets of the whole vectors that one update step reads, or that it writes. */
@@ -44,7 +46,16 @@ export interface StatePointers {
   readonly parameters: number;
   /** {@link numOptimizerSlots} vectors of `numWeights` values. */
   readonly slots: readonly number[];
+  /** Moving average of the parameters, statistics included; undefined when none is kept. */
+  readonly average: number | undefined;
 }
+
+/**
+ * Decay of the moving average at an update: it grows to the wanted one, so that the initial values are soon forgotten
+ * (as `num_updates` of TensorFlow's ExponentialMovingAverage).
+ * @param step updates made before this one
+ */
+export const averageDecay = (decay: number, step: number): number => Math.min(decay, (1 + step) / (10 + step));
 
 /**
  * Computes elements [start, start + length) of the next state from the current one. The two must not overlap: then the
@@ -73,13 +84,11 @@ export function updateSlice(
     if (count <= 0) continue;
     const at = (vector: number | undefined): number => vector! + from * 4;
     const sum = sums + (from - start) * 4;
+    const keep = parameter.decays ? 1 - learningRate * config.weightDecay : 1;
     if (parameter.kind === 'statistic') {
       const rate = 1 - (parameter.momentum ?? 0);
       kernels.average(at(next.parameters), at(current.parameters), sum, count, statisticScale, rate);
-      continue;
-    }
-    const keep = parameter.decays ? 1 - learningRate * config.weightDecay : 1;
-    if (config.name === 'sgd') {
+    } else if (config.name === 'sgd') {
       kernels.sgd(
         at(next.parameters),
         at(next.slots[0]),
@@ -110,6 +119,10 @@ export function updateSlice(
         config.epsilon,
         keep,
       );
+    }
+    if (next.average !== undefined) {
+      const rate = 1 - averageDecay(scalars.averageDecay, step);
+      kernels.average(at(next.average), at(current.average), at(next.parameters), count, 1, rate);
     }
   }
 }

@@ -5,7 +5,14 @@
  */
 
 /** What a stream is for; keeps the draws of one purpose independent of all others. Never renumber. */
-export const purposes = { shuffle: 1, dropout: 2, initialization: 3, augmentation: 4, jitter: 5 } as const;
+export const purposes = {
+  shuffle: 1,
+  dropout: 2,
+  initialization: 3,
+  augmentation: 4,
+  jitter: 5,
+  validation: 6,
+} as const;
 export type Purpose = (typeof purposes)[keyof typeof purposes];
 
 const WORD = 2 ** 32;
@@ -98,6 +105,16 @@ export class RandomStream {
   /** Uniform integer in [0, bound), for bound up to 2^20 (the bias is then below 2^-12 of a unit). */
   below(bound: number): number {
     return Math.floor((this.uint32() * bound) / WORD);
+  }
+
+  /** Brings values into random order (Fisher and Yates). */
+  shuffle(values: Uint32Array): void {
+    for (let i = values.length - 1; i > 0; i--) {
+      const j = this.below(i + 1);
+      const swapped = values[i]!;
+      values[i] = values[j]!;
+      values[j] = swapped;
+    }
   }
 
   /** Standard normal (Box and Muller, 1958). */

@@ -98,13 +98,7 @@ export class ShardPlan {
   epochOrder(seed: number, epoch: number, shard: number): Uint32Array {
     const { from, to } = this.partition(shard);
     const order = Uint32Array.from({ length: to - from }, (_, i) => from + i);
-    const random = new RandomStream(seed, purposes.shuffle, epoch, shard, 0);
-    for (let i = order.length - 1; i > 0; i--) {
-      const j = random.below(i + 1);
-      const swapped = order[i]!;
-      order[i] = order[j]!;
-      order[j] = swapped;
-    }
+    new RandomStream(seed, purposes.shuffle, epoch, shard, 0).shuffle(order);
     return order;
   }
 }

@@ -1,4 +1,5 @@
 /** Gradients: models, topologies and the engines that compute them. */
+export { evaluateBothWays, predictBothWays } from './both-ways.ts';
 export {
   type Engine,
   type EngineConfig,

@@ -16,8 +16,10 @@ export const datasetEvent = z.object({
   /** Something the user must not miss, such as that the data is a stand-in. */
   notice: z.string().optional(),
   sha256: z.string(),
+  /** Without those held out for validation. */
   trainSamples: count,
   testSamples: count,
+  validationSamples: count.optional(),
 });
 
 /** Which model the run trains, and how. */
@@ -33,6 +35,8 @@ export const modelEvent = z.object({
   learningRate: z.number(),
   schedule: z.string(),
   seed: count,
+  /** Set when evaluation takes the mean over each picture and its mirror image. */
+  testFlip: z.boolean().optional(),
   runDir: z.string(),
 });
 
@@ -115,6 +119,8 @@ export const epochEvent = z.object({
   trainAccuracy: fraction,
   testLoss: z.number(),
   testAccuracy: fraction,
+  /** Set when loss and accuracy are not of the test pictures but of those held out by `--validation`. */
+  evaluatedOn: z.literal('validation').optional(),
   samples: count,
   /** Of training alone. */
   samplesPerSecond: z.number(),
@@ -136,11 +142,18 @@ const doneEvent = z.object({
   event: z.literal('done'),
   testLoss: z.number(),
   testAccuracy: fraction,
+  /** Of the pictures held out by `--validation`, after the last epoch. */
+  validationLoss: z.number().optional(),
+  validationAccuracy: fraction.optional(),
   weightsSha256: z.string(),
   runDir: z.string(),
   /** Training samples over all epochs. */
   samples: count,
   seconds: z.number(),
+  /** Whether `--target-accuracy` was reached, where it was given. */
+  targetReached: z.boolean().optional(),
+  /** From the start of training to the evaluation that reached it, over all parts of a resumed run. */
+  secondsToTarget: z.number().optional(),
 });
 
 /** Something went wrong: the whole run when `fatal`, else something that it can do without. */

@@ -6,6 +6,7 @@ const digest = 'ab'.repeat(32);
 const job: Omit<JobDescription, 'protocol'> = {
   topology: { class_name: 'Sequential', config: { name: 'größe 👗', layers: [] } },
   labelSmoothing: 0.1,
+  augmentation: { flip: true, shift: 2, erase: 0.25 },
   seed: 2 ** 32 - 1,
   numSamples: 1000,
   numShards: 2,
@@ -21,6 +22,11 @@ const changed = (change: object): JobText => hashed(JSON.stringify({ protocol: 1
 describe('the text of a job', () => {
   it('comes back as the job it describes', () => {
     expect(parseJob(describeJob(job))).toEqual({ protocol: 1, ...job });
+  });
+
+  it('may do without what it does not use', () => {
+    const { augmentation: _, ...plain } = job;
+    expect(parseJob(describeJob(plain))).toEqual({ protocol: 1, ...plain });
   });
 
   it('has the SHA-256 of its UTF-8 as its hash, always the same', () => {
@@ -54,6 +60,8 @@ describe('the text of a job', () => {
     ['a seed of 33 bits', { seed: 2 ** 32 }, 'seed'],
     ['no samples', { numSamples: 0 }, 'numSamples'],
     ['labels smoothed away', { labelSmoothing: 1 }, 'labelSmoothing'],
+    ['half an augmentation', { augmentation: { flip: true } }, 'augmentation.shift'],
+    ['more than everything erased', { augmentation: { flip: true, shift: 0, erase: 1.5 } }, 'augmentation.erase'],
     ['a number of shards that is no power of two', { numShards: 3, partitions: Array(3).fill(digest) }, 'numShards'],
     ['too many shards', { numShards: 8192, batchSize: 8192, partitions: Array(8192).fill(digest) }, 'numShards'],
     ['fewer samples a step than shards', { batchSize: 1 }, 'batchSize'],

@@ -12,6 +12,10 @@ const description = z.object({
   /** Keras topology. */
   topology: z.unknown(),
   labelSmoothing: z.number().min(0).lt(1),
+  /** Random changes of the training pictures; none when it is missing. */
+  augmentation: z
+    .object({ flip: z.boolean(), shift: z.int().min(0).max(4096), erase: z.number().min(0).max(1) })
+    .optional(),
   seed: z
     .int()
     .min(0)

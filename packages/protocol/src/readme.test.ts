@@ -88,7 +88,8 @@ describe('a table of the README', () => {
 
   it('has every field of a job', () => {
     const partitions = ['0'.repeat(64)];
-    const settings = { labelSmoothing: 0, seed: 0, numSamples: 1, numShards: 1, batchSize: 1 };
+    const augmentation = { flip: false, shift: 0, erase: 0 };
+    const settings = { labelSmoothing: 0, augmentation, seed: 0, numSamples: 1, numShards: 1, batchSize: 1 };
     const job = parseJob(describeJob({ topology: {}, ...settings, partitions }));
     expect(table('Job').map(([field]) => field)).toEqual(Object.keys(job));
   });

@@ -3,6 +3,7 @@
  * and the partial sums, so that nothing large travels in messages.
  */
 import {
+  type Augmentation,
   BLOCK_LENGTH,
   numOptimizerSlots,
   type OptimizerConfig,
@@ -38,7 +39,13 @@ export interface Job {
   readonly topology: unknown;
   readonly engine: EngineKind;
   readonly labelSmoothing: number;
+  /** Of the training pictures. */
+  readonly augmentation: Augmentation | undefined;
   readonly optimizer: OptimizerConfig;
+  /** Decay of the moving average of the parameters that is the result, below 1; 0 for none. */
+  readonly ema: number;
+  /** Whether evaluation takes the mean over each picture and its mirror image. */
+  readonly testFlip: boolean;
   readonly seed: number;
   /** Training samples used, from the first on. */
   readonly numSamples: number;
@@ -48,7 +55,7 @@ export interface Job {
 
 /** Byte offsets into the shared memory. */
 export interface SharedLayout {
-  /** Parameters and optimizer state, twice: an update at step s reads generation s % 2 and writes the other. */
+  /** Parameters, optimizer state and the parameters' moving average, twice: an update at step s reads generation s % 2 and writes the other. */
   readonly state: readonly [StatePointers, StatePointers];
   /** Partial sums: sum vectors, each for one node of the reduction tree at a time. */
   readonly partials: readonly number[];
@@ -76,6 +83,7 @@ export interface ThreadSetup {
   /** [numSamples], over shared memory. */
   readonly trainLabels: Uint8Array;
   readonly test: SharedSplit;
+  readonly validation: SharedSplit | undefined;
   readonly memory: WebAssembly.Memory;
   readonly layout: SharedLayout;
   readonly faults: readonly Fault[];
@@ -102,7 +110,7 @@ export function allocateShared(
   job: Job,
   numThreads: number,
 ): { memory: WebAssembly.Memory; layout: SharedLayout } {
-  const { optimizer, numShards } = job;
+  const { optimizer, ema, numShards } = job;
   const { maxMicroBatchSize } = new ShardPlan(job.numSamples, numShards, job.batchSize);
   const sampleSize = numElements(inputShape);
   const region = new Region();
@@ -111,6 +119,7 @@ export function allocateShared(
   const state = (): StatePointers => ({
     parameters: region.floats(layout.numParameters),
     slots: vectors(numOptimizerSlots(optimizer.name), layout.numWeights),
+    average: ema > 0 ? region.floats(layout.numParameters) : undefined,
   });
   const numRegisters = Math.log2(numShards) + 1;
   const shared: SharedLayout = {

@@ -33,7 +33,10 @@ const job: Job = {
   topology: zoo.mlp.topology,
   engine: 'onnx',
   labelSmoothing: 0,
+  augmentation: undefined,
   optimizer: optimizerDefaults.adam,
+  ema: 0,
+  testFlip: false,
   seed: 3,
   numSamples: NUM_SAMPLES,
   numShards: 8,
@@ -100,6 +103,26 @@ describe('WorkerPool', () => {
     const three = await run(open(3), 2, clipNorm);
     expect(three).toEqual(one);
     if (clipNorm !== undefined) expect((await run(open(1), 2)).parameters).not.toEqual(one.parameters);
+  });
+
+  it('evaluates the moving average, where there is one, and trains on from the parameters', async () => {
+    const plain = await run(open(2), 2);
+    const averaging = open(2, { job: { ...job, ema: 0.9 } });
+    averaging.average(0)!.set(averaging.parameters(0));
+    const first = await run(averaging, 1);
+    const runStep = plan.stepsPerEpoch;
+    const evaluation = await averaging.evaluate(runStep);
+    const steps = Array.from({ length: runStep }, (_, i) => stepAt(runStep + i));
+    expect([...first.sums, ...(await averaging.step(steps, undefined))]).toEqual(plain.sums);
+    expect(averaging.parameters(2 * runStep)).toEqual(plain.parameters);
+    const other = open(1);
+    other.parameters(0).set(first.parameters);
+    expect((await other.evaluate(0)).lossSum).not.toBe(evaluation.lossSum);
+    const third = open(3, { job: { ...job, ema: 0.9 } });
+    third.average(0)!.set(third.parameters(0));
+    await run(third, 1);
+    other.load(0, bytesOf(third.result(runStep)));
+    expect(await other.evaluate(0)).toEqual(evaluation);
   });
 
   it('loses no step when threads die or engines fail in the middle', async () => {

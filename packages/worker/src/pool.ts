@@ -25,7 +25,15 @@ import {
   type SharedLayout,
   type SharedSplit,
 } from './job.ts';
-import type { Combination, PartialSum, PreparedEngine, Share, StepPlan, StepPosition } from './tasks.ts';
+import type {
+  Combination,
+  EvaluatedSplit,
+  PartialSum,
+  PreparedEngine,
+  Share,
+  StepPlan,
+  StepPosition,
+} from './tasks.ts';
 import { DEADLINES, type Deadlines, gaveUp, MAX_ATTEMPTS, type TaskOf, Threads } from './threads.ts';
 
 export interface PoolOptions {
@@ -34,6 +42,8 @@ export interface PoolOptions {
   /** Undefined: partitions come later, by {@link WorkerPool.fill}. */
   readonly train: SharedSplit | undefined;
   readonly test: SharedSplit;
+  /** Held out of the training pictures. */
+  readonly validation?: SharedSplit | undefined;
   readonly numThreads: number;
   /** Called when a thread died or hung and its work is done again by another. */
   readonly onRecovery: ((reason: string) => void) | undefined;
@@ -78,7 +88,8 @@ export class WorkerPool {
   readonly #slices: readonly Range[];
   /** Places for partial sums that are not in use. */
   readonly #free: number[];
-  readonly #numTest: number;
+  /** Samples to evaluate on. */
+  readonly #counts: { readonly [split in EvaluatedSplit]: number };
   readonly #onRecovery: PoolOptions['onRecovery'];
   readonly #kernels;
   /** How often parameters came from outside. */
@@ -87,7 +98,8 @@ export class WorkerPool {
   #numMarked = 0;
 
   constructor(options: PoolOptions) {
-    const { job, network, train, test, numThreads, onRecovery, faults = [], deadlines = DEADLINES } = options;
+    const { job, network, train, test, validation, numThreads, onRecovery } = options;
+    const { faults = [], deadlines = DEADLINES } = options;
     const { memory, layout: shared } = allocateShared(network, job, numThreads);
     this.numThreads = numThreads;
     this.#network = network;
@@ -98,14 +110,14 @@ export class WorkerPool {
     this.#free = [...shared.partials];
     this.#barrier = new Barrier(memory, shared.control);
     this.#slices = divideVector(network.layout.sumLength, numThreads);
-    this.#numTest = test.count;
+    this.#counts = { test: test.count, validation: validation?.count ?? 0 };
     this.#onRecovery = onRecovery;
     const trainLabels = train?.labels ?? new Uint8Array(new SharedArrayBuffer(job.numSamples));
     this.#trainLabels = trainLabels;
     if (train) this.#imagesFrom(0, job.numSamples).set(train.images.subarray(0, job.numSamples * this.#sampleSize));
     this.#threads = new Threads({
       count: numThreads,
-      setup: { job, trainLabels, test, memory, layout: shared, faults },
+      setup: { job, trainLabels, test, validation, memory, layout: shared, faults },
       deadlines,
       onRecovery,
       isCancelled: () => this.#barrier.cancelled,
@@ -243,19 +255,21 @@ export class WorkerPool {
     );
   }
 
-  /** Loss and predictions on the test samples, in their order. */
-  async evaluate(runStep: number): Promise<Evaluation & { readonly count: number }> {
+  /** Loss and predictions of {@link result} on the samples of a split, in their order. */
+  async evaluate(runStep: number, split: EvaluatedSplit = 'test'): Promise<Evaluation & { readonly count: number }> {
     const tasks: TaskOf<'evaluate'>[] = [];
-    const version = { runStep, loads: this.#loads };
-    for (let from = 0; from < this.#numTest; from += EVALUATION_CHUNK) {
-      tasks.push({ kind: 'evaluate', version, from, to: Math.min(from + EVALUATION_CHUNK, this.#numTest) });
+    const averaged = this.#shared.state[0].average !== undefined;
+    const version = { runStep, loads: this.#loads, averaged };
+    const count = this.#counts[split];
+    for (let from = 0; from < count; from += EVALUATION_CHUNK) {
+      tasks.push({ kind: 'evaluate', version, split, from, to: Math.min(from + EVALUATION_CHUNK, count) });
     }
     const results = await this.#threads.within('evaluate', this.#threads.retrying(tasks));
     return {
       lossSum: results.reduce((sum, { lossSum }) => sum + lossSum, 0),
       numCorrect: results.reduce((sum, { numCorrect }) => sum + numCorrect, 0),
       predictions: Uint8Array.from(results.flatMap(({ predictions }) => [...predictions])),
-      count: this.#numTest,
+      count,
     };
   }
 
@@ -269,6 +283,17 @@ export class WorkerPool {
   /** The flat parameter vector before step `runStep` of the run: a view into the shared memory, valid until the step after it. */
   parameters(runStep: number): Float32Array {
     return this.#view(this.#shared.state[runStep % 2]!.parameters, this.#network.layout.numParameters);
+  }
+
+  /** The moving average of {@link parameters}, valid as long as they are; undefined when the job has none. */
+  average(runStep: number): Float32Array | undefined {
+    const at = this.#shared.state[runStep % 2]!.average;
+    return at === undefined ? undefined : this.#view(at, this.#network.layout.numParameters);
+  }
+
+  /** What the run has trained so far: the moving average where there is one, else the parameters themselves. */
+  result(runStep: number): Float32Array {
+    return this.average(runStep) ?? this.parameters(runStep);
   }
 
   /** The optimizer's state vectors before step `runStep`; valid as long as {@link parameters}. */

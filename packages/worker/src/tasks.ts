@@ -40,12 +40,17 @@ export interface StepPlan extends StepPosition {
 export interface ParameterVersion {
   readonly runStep: number;
   readonly loads: number;
+  /** Whether their moving average is meant. */
+  readonly averaged: boolean;
 }
 
 /** A partial sum that is to be formed from others. */
 export interface Combination extends PartialSum {
   readonly sources: readonly PartialSum[];
 }
+
+/** Pictures that models are measured by. */
+export type EvaluatedSplit = 'test' | 'validation';
 
 export type Task =
   /** Opens the engine, so that the first step does not wait for it. */
@@ -74,10 +79,11 @@ export type Task =
       readonly share: Pick<Share, 'index' | 'slice'>;
       readonly combinations: readonly Combination[];
     }
-  /** Evaluates test samples [from, to). */
+  /** Evaluates samples [from, to) of a split. */
   | {
       readonly kind: 'evaluate';
       readonly version: ParameterVersion;
+      readonly split: EvaluatedSplit;
       readonly from: number;
       readonly to: number;
     };

@@ -1,5 +1,6 @@
 /** One thread of the pool: an engine, and its share of the additions and updates. */
 import {
+  augment,
   BLOCK_LENGTH,
   invariant,
   loadKernels,
@@ -15,6 +16,7 @@ import {
   createEngine,
   type Engine,
   type Evaluation,
+  evaluateBothWays,
   type Network,
   numElements,
   parseTopology,
@@ -88,8 +90,11 @@ class Thread {
 
   async #engineAt(version: ParameterVersion): Promise<Engine> {
     const engine = await this.#getEngine();
-    if (this.#version?.runStep !== version.runStep || this.#version.loads !== version.loads) {
-      const start = this.#setup.layout.state[version.runStep % 2]!.parameters / 4;
+    const { runStep, loads, averaged } = version;
+    const known = this.#version;
+    if (known?.runStep !== runStep || known.loads !== loads || known.averaged !== averaged) {
+      const { parameters, average } = this.#setup.layout.state[runStep % 2]!;
+      const start = (averaged ? average! : parameters) / 4;
       engine.setParameters(this.#shared.subarray(start, start + this.#network.layout.numParameters));
       this.#version = version;
     }
@@ -119,13 +124,13 @@ class Thread {
       mark('gathered');
       const tail = this.#setup.layout.tails[i]!;
       if (clipNorm === undefined) {
-        this.#reduceAndUpdate(share, partials, tail, scalarsOf(step, 1));
+        this.#reduceAndUpdate(share, partials, tail, this.#scalars(step, 1));
       } else {
         this.#reduceAndUpdate(share, partials, tail, undefined);
         if (!allArrived()) return;
         const norm = Math.sqrt(this.#squares.reduce((sum, square) => sum + square, 0)) / step.count;
         const { from, to } = share.slice;
-        const scalars = scalarsOf(step, norm > clipNorm ? clipNorm / norm : 1);
+        const scalars = this.#scalars(step, norm > clipNorm ? clipNorm / norm : 1);
         this.#updateSlice(scalars, this.#setup.layout.sum + from * 4, from, to - from);
       }
       if (!allArrived()) return;
@@ -142,7 +147,7 @@ class Thread {
   ): Promise<undefined> {
     const { runStep } = step;
     if (partials.length === 0) return;
-    const engine = await this.#engineAt({ runStep, loads });
+    const engine = await this.#engineAt({ runStep, loads, averaged: false });
     const { seed, numShards } = this.#setup.job;
     this.#summer ??= new SubtreeSummer(numShards, this.#network.layout.sumLength, engine.maxGroup);
     const { values } = this.#summer;
@@ -162,11 +167,15 @@ class Thread {
     }
   }
 
-  /** Gathers a shard's micro-batch into the thread's own buffer number `place`. */
+  /** Gathers a shard's micro-batch into the thread's own buffer number `place`, and changes its pictures as the job says. */
   #microBatch({ epoch, step }: StepPosition, shard: number, place: number, share: number): Samples {
     const { from, to } = this.#plan.microBatch(shard, step);
     this.#gatherers[place] ??= new Gatherer(this.#setup, this.#kernels, this.#sampleSize, this.#plan.maxMicroBatchSize);
-    return this.#gatherers[place].gather(this.#order(epoch, shard).subarray(from, to), share);
+    const indices = this.#order(epoch, shard).subarray(from, to);
+    const samples = this.#gatherers[place].gather(indices, share);
+    const { augmentation, seed } = this.#setup.job;
+    if (augmentation) augment(samples.images, this.#network.inputShape, indices, augmentation, seed, epoch);
+    return samples;
   }
 
   #order(epoch: number, shard: number): Uint32Array {
@@ -237,6 +246,16 @@ class Thread {
     return this.#reduction.plan;
   }
 
+  #scalars({ runStep, count, learningRate }: StepPlan, clipping: number): UpdateScalars {
+    return {
+      step: runStep,
+      learningRate,
+      gradientScale: clipping / count,
+      statisticScale: 1 / count,
+      averageDecay: this.#setup.job.ema,
+    };
+  }
+
   #updateSlice(update: UpdateScalars, sums: number, start: number, length: number): void {
     const { layout, job } = this.#setup;
     const current = layout.state[update.step % 2]!;
@@ -244,25 +263,19 @@ class Thread {
     updateSlice(this.#kernels, this.#network.layout, job.optimizer, update, current, next, sums, start, length);
   }
 
-  async #evaluate({ version, from, to }: Extract<Task, { kind: 'evaluate' }>): Promise<Evaluation> {
+  async #evaluate({ version, split, from, to }: Extract<Task, { kind: 'evaluate' }>): Promise<Evaluation> {
     const engine = await this.#engineAt(version);
-    const { images, labels } = this.#setup.test;
+    const { images, labels } = this.#setup[split]!;
     const size = this.#sampleSize;
     // Copied: native engines refuse tensors over shared memory.
-    return engine.evaluate({
+    const samples = {
       count: to - from,
       images: images.slice(from * size, to * size),
       labels: labels.slice(from, to),
-    });
+    };
+    return this.#setup.job.testFlip ? evaluateBothWays(engine, this.#network, samples) : engine.evaluate(samples);
   }
 }
-
-const scalarsOf = ({ runStep, count, learningRate }: StepPlan, clipping: number): UpdateScalars => ({
-  step: runStep,
-  learningRate,
-  gradientScale: clipping / count,
-  statisticScale: 1 / count,
-});
 
 let thread: Thread | undefined;
 

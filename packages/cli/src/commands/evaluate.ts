@@ -43,7 +43,7 @@ function show(output: Output, report: EvaluationReport): void {
   if (dataset.notice) output.notice(dataset.notice);
   output.line(
     `${pc.green('result')}  test accuracy ${pc.bold(percent(report.testAccuracy))}, loss ${report.testLoss.toFixed(4)}, ` +
-      `on ${integer(samples)} pictures`,
+      `on ${integer(samples)} pictures${report.testFlip ? ' and their mirror images, averaged' : ''}`,
   );
   output.line();
   const shares = ({ precision, recall, f1 }: typeof macro): string[] => [precision, recall, f1].map(percent);

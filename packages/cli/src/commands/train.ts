@@ -1,6 +1,6 @@
 /** `lockstep train`: start a coordinator with local workers and train. */
 import { type TrainOptions, train, trainOptions } from '@lockstep/coordinator';
-import type { EpochEvent, ProgressEvent, RunStatus, TrainEvent, WorkerEvent } from '@lockstep/protocol';
+import type { DoneEvent, EpochEvent, ProgressEvent, RunStatus, TrainEvent, WorkerEvent } from '@lockstep/protocol';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { livePage } from '../live-page.ts';
@@ -53,6 +53,7 @@ class Display {
   #status: (() => RunStatus) | undefined;
   #viewedAt = 0;
   #hasTable = false;
+  #testFlip = false;
 
   constructor(output: Output) {
     this.#output = output;
@@ -103,7 +104,9 @@ class Display {
         return;
       case 'dataset': {
         output.endProgress();
-        const samples = `${integer(event.trainSamples)} training and ${integer(event.testSamples)} test pictures`;
+        const { trainSamples, validationSamples, testSamples } = event;
+        const heldOut = validationSamples === undefined ? '' : `, ${integer(validationSamples)} validation`;
+        const samples = `${integer(trainSamples)} training${heldOut} and ${integer(testSamples)} test pictures`;
         output.line(`${pc.bold('data')}    ${event.name}, ${samples}: ${event.reason} (${event.source})`);
         if (event.notice) output.notice(event.notice);
         return;
@@ -112,6 +115,7 @@ class Display {
         output.line(workerLine(event));
         return;
       case 'model':
+        this.#testFlip = event.testFlip ?? false;
         output.line(
           `${pc.bold('model')}   ${event.name}, ${integer(event.numParameters)} parameters; ${event.optimizer}, ` +
             `learning rate ${event.learningRate} (${event.schedule}), ${event.epochs} epochs of ${event.stepsPerEpoch} steps ` +
@@ -132,7 +136,9 @@ class Display {
         // Not sooner: until the first epoch is over, workers may come and go.
         if (!this.#hasTable) {
           output.line();
-          output.line(pc.dim('epoch   train loss  accuracy   test loss  accuracy   samples/s   time'));
+          const measured = `${lossName(event).padStart(10)}  accuracy`;
+          const how = this.#testFlip ? '  (evaluated on pictures and their mirror images)' : '';
+          output.line(pc.dim(`epoch   train loss  accuracy  ${measured}   samples/s   time${how}`));
         }
         this.#hasTable = true;
         output.line(epochLine(event));
@@ -150,6 +156,7 @@ class Display {
           `${pc.green('done')}    test accuracy ${pc.bold(percent(event.testAccuracy))}, loss ${event.testLoss.toFixed(4)}, ` +
             `after ${duration((performance.now() - this.#started) / 1000)}`,
         );
+        if (event.targetReached !== undefined) output.line(targetLine(event));
         output.line(`        saved in ${event.runDir}`);
         output.line(`        weights sha256 ${event.weightsSha256}`);
         return;
@@ -157,6 +164,12 @@ class Display {
         event satisfies never;
     }
   }
+}
+
+function targetLine({ targetReached, secondsToTarget = 0 }: DoneEvent): string {
+  return targetReached
+    ? `        ${pc.green('target reached')} after ${secondsToTarget.toFixed(1)} s of training and evaluation`
+    : `        ${pc.yellow('target NOT reached')}: more --epochs may help`;
 }
 
 function workerLine({ id, name, state, threads, engine, device, reason }: WorkerEvent): string {
@@ -168,12 +181,15 @@ function workerLine({ id, name, state, threads, engine, device, reason }: Worker
 const shards = ({ from, to }: { readonly from: number; readonly to: number }): string =>
   to === from + 1 ? `shard ${from}` : `shards ${from} to ${to - 1}`;
 
+/** Heading of its column. */
+const lossName = ({ evaluatedOn }: EpochEvent): string => `${evaluatedOn ?? 'test'} loss`;
+
 function epochLine(event: EpochEvent): string {
   const epoch = `${event.epoch}/${event.epochs}`.padEnd(8);
   const columns = [
     event.trainLoss.toFixed(4).padStart(10),
     percent(event.trainAccuracy).padStart(8),
-    event.testLoss.toFixed(4).padStart(10),
+    event.testLoss.toFixed(4).padStart(Math.max(10, lossName(event).length)),
     percent(event.testAccuracy).padStart(8),
     integer(event.samplesPerSecond).padStart(10),
     `${event.seconds.toFixed(1)} s`.padStart(7),

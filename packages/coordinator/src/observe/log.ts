@@ -30,7 +30,7 @@ export function logLine(event: TrainEvent): Line | undefined {
     case 'epoch':
       return {
         level: 'info',
-        text: `Epoch ${event.epoch}: test accuracy ${percent(event.testAccuracy)}, loss ${event.testLoss.toFixed(4)}`,
+        text: `Epoch ${event.epoch}: ${event.evaluatedOn ?? 'test'} accuracy ${percent(event.testAccuracy)}, loss ${event.testLoss.toFixed(4)}`,
       };
     case 'resumed':
       return { level: 'info', text: `Resumed in epoch ${event.epoch} after ${event.step} steps` };

@@ -114,7 +114,10 @@ export const metricDefinitions = {
   trainLoss: gauge('lockstep_train_loss', 'Mean cross-entropy of the latest step, in nats.'),
   trainAccuracy: gauge('lockstep_train_accuracy_ratio', 'Share of correct predictions in the latest step.'),
   testLoss: gauge('lockstep_test_loss', 'Mean cross-entropy on the test samples after the latest epoch, in nats.'),
-  testAccuracy: gauge('lockstep_test_accuracy_ratio', 'Share of correct test predictions after the latest epoch.'),
+  testAccuracy: gauge(
+    'lockstep_test_accuracy_ratio',
+    'Share of correct predictions after the latest epoch: of the test pictures, or with --validation of those held out.',
+  ),
   learningRate: gauge('lockstep_learning_rate', 'Learning rate of the latest step.'),
   stepSeconds: histogram('lockstep_step_seconds', 'Time that a step took, from its first assignment to its update.'),
   phaseSeconds: histogram('lockstep_step_phase_seconds', 'Time of a step by what it was spent on.', { phase: PHASES }),

@@ -238,7 +238,8 @@ export class RunRecord {
       runStep,
       totalSteps,
       epoch,
-      fraction: totalSteps > 0 ? Math.min(1, runStep / totalSteps) : 0,
+      // A run may stop before its last epoch.
+      fraction: this.#state === 'finished' ? 1 : totalSteps > 0 ? Math.min(1, runStep / totalSteps) : 0,
       samplesPerSecond: this.#samples.perSecond,
       etaSeconds: !isOver && stepRate > 0 ? (totalSteps - runStep) / stepRate : undefined,
       epochs: this.#epochs,

@@ -15,6 +15,14 @@ export interface Recipe {
   readonly warmupSteps: number;
   readonly weightDecay: number;
   readonly labelSmoothing: number;
+  /** Random changes of the training pictures: mirrored; moved by up to so many pixels; erased in part, with this probability. */
+  readonly flip: boolean;
+  readonly shift: number;
+  readonly erase: number;
+  /** Decay of the moving average of the weights; 0 for none. */
+  readonly ema: number;
+  /** Evaluate on the mean over each picture and its mirror image. */
+  readonly testFlip: boolean;
 }
 
 export interface ZooModel {
@@ -32,6 +40,11 @@ export const defaultRecipe: Recipe = {
   warmupSteps: 0,
   weightDecay: 0,
   labelSmoothing: 0,
+  flip: false,
+  shift: 0,
+  erase: 0,
+  ema: 0,
+  testFlip: false,
 };
 
 export const zoo = {

@@ -5,7 +5,7 @@ import uPlot from 'uplot';
 import { smoothed } from '../data/trend.ts';
 import type { RunView } from '../data/view.ts';
 import { brief, integer, loss, percent } from '../words/format.ts';
-import { accuracySentence, lossSentence, throughputSentence } from '../words/sentences.ts';
+import { accuracySentence, lossSentence, splitWord, throughputSentence } from '../words/sentences.ts';
 import { type Line, Plot } from './plot.tsx';
 
 interface Props {
@@ -13,11 +13,12 @@ interface Props {
   readonly status: RunStatus;
 }
 
-const LEARNING: readonly Line[] = [
+const learningLines = (split: string): readonly Line[] => [
   { name: undefined, colour: '--c-train', look: 'noise' },
   { name: 'training', colour: '--c-train', look: 'course' },
-  { name: 'test', colour: '--c-test', look: 'points' },
+  { name: split, colour: '--c-test', look: 'points' },
 ];
+const LEARNING = { test: learningLines('test'), validation: learningLines('validation') };
 const THROUGHPUT: readonly Line[] = [{ name: 'all workers', colour: '--c-rate', look: 'area' }];
 
 /** Position of the steps on the x axis, in epochs. */
@@ -55,7 +56,7 @@ export function LossPlot(props: Props) {
     <Plot
       title="Loss"
       sentence={lossSentence(values, status.epochs)}
-      lines={LEARNING}
+      lines={LEARNING[splitWord(status.epochs)]}
       data={data}
       yRange={range}
       formatTick={(value) => String(Number(value.toFixed(3)))}
@@ -77,7 +78,7 @@ export function AccuracyPlot(props: Props) {
     <Plot
       title="Accuracy"
       sentence={accuracySentence(values, status.epochs)}
-      lines={LEARNING}
+      lines={LEARNING[splitWord(status.epochs)]}
       data={data}
       yRange={[Math.max(0, 1 - high), 1 - low]}
       formatTick={(value) => `${Number((value * 100).toFixed(1))}\u00a0%`}

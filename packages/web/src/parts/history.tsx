@@ -1,10 +1,12 @@
 /** What has happened: the epochs in numbers, and the log. */
 import type { RunStatus } from '@lockstep/protocol';
 import { duration, integer, loss, percent, timeOfDay } from '../words/format.ts';
+import { splitWord } from '../words/sentences.ts';
 import { Cross, Warning } from './icons.tsx';
 import { ScrollBox } from './scroll-box.tsx';
 
 export function Epochs({ status: { epochs } }: { readonly status: RunStatus }) {
+  const split = splitWord(epochs) === 'test' ? 'Test' : 'Validation';
   return (
     <section class="card epochs-card" aria-labelledby="epochs-heading">
       <h2 id="epochs-heading">Epochs</h2>
@@ -20,9 +22,9 @@ export function Epochs({ status: { epochs } }: { readonly status: RunStatus }) {
                 <th scope="col">
                   <span class="hidden">Training </span>accuracy
                 </th>
-                <th scope="col">Test loss</th>
+                <th scope="col">{split} loss</th>
                 <th scope="col">
-                  <span class="hidden">Test </span>accuracy
+                  <span class="hidden">{split} </span>accuracy
                 </th>
                 <th scope="col">Samples/s</th>
                 <th scope="col">Time</th>

@@ -1,7 +1,7 @@
 /** How the run is: its state in a word, how far it is, and what it is. */
 import type { RunStatus } from '@lockstep/protocol';
 import { duration, integer, moment, percent } from '../words/format.ts';
-import { isOver, position, stateWord } from '../words/sentences.ts';
+import { isOver, position, splitWord, stateWord } from '../words/sentences.ts';
 import { StateIcon, Warning } from './icons.tsx';
 
 const MAX_TICKS = 60;
@@ -63,7 +63,10 @@ function Facts({ status }: { readonly status: RunStatus }) {
 export function RunState({ status }: { readonly status: RunStatus }) {
   const { state, reason, dataset, epochs } = status;
   const last = epochs.at(-1);
-  const result = state === 'finished' && last ? `Test accuracy ${percent(last.testAccuracy)}` : undefined;
+  const result =
+    state === 'finished' && last
+      ? `${splitWord(epochs) === 'test' ? 'Test' : 'Validation'} accuracy ${percent(last.testAccuracy)}`
+      : undefined;
   return (
     <section class={`card state is-${state}`} aria-labelledby="state-heading">
       <h2 id="state-heading" class="hidden">

@@ -4,6 +4,7 @@ import type { ComponentChildren } from 'preact';
 import { smoothed, trendOf } from '../data/trend.ts';
 import type { RunView } from '../data/view.ts';
 import { integer, loss, NONE, percent, plural } from '../words/format.ts';
+import { splitWord } from '../words/sentences.ts';
 
 interface TileProps {
   readonly id: string;
@@ -37,14 +38,18 @@ export function Tiles({ view, status }: { readonly view: RunView; readonly statu
   const trend = trendOf(losses);
   const ready = members.filter(({ state }) => state === 'ready');
   const threads = ready.reduce((sum, member) => sum + member.threads, 0);
-  const lossNote = [trend, last && `test loss ${loss(last.testLoss)}`].filter(Boolean).join('; ');
+  const lossNote = [trend, last && `${splitWord(epochs)} loss ${loss(last.testLoss)}`].filter(Boolean).join('; ');
   return (
     <section aria-labelledby="numbers-heading">
       <h2 id="numbers-heading" class="hidden">
         Numbers
       </h2>
       <dl class="tiles">
-        <Tile id="accuracy" name="Test accuracy" value={last ? percent(last.testAccuracy) : NONE}>
+        <Tile
+          id="accuracy"
+          name={splitWord(epochs) === 'test' ? 'Test accuracy' : 'Validation accuracy'}
+          value={last ? percent(last.testAccuracy) : NONE}
+        >
           {accuracyNote(epochs)}
         </Tile>
         <Tile id="loss" name="Training loss" value={losses.length > 0 ? loss(smoothed(losses).at(-1)!) : NONE}>

@@ -29,19 +29,22 @@ export function position({ model, runStep, totalSteps, epoch }: RunStatus): stri
   return `epoch ${current} of ${model.epochs}, step ${integer(step)} of ${integer(model.stepsPerEpoch)}`;
 }
 
+/** Which pictures the model is measured by. */
+export const splitWord = (epochs: RunStatus['epochs']): 'test' | 'validation' => epochs.at(-1)?.evaluatedOn ?? 'test';
+
 const heading = (trend: Trend | undefined): string => (trend ? `, ${trend}` : '');
 
 export function lossSentence(values: readonly number[], epochs: RunStatus['epochs']): string {
   if (values.length === 0) return 'No step yet.';
   const last = epochs.at(-1);
-  const test = last ? `; test loss ${loss(last.testLoss)} after epoch ${last.epoch}` : '';
+  const test = last ? `; ${splitWord(epochs)} loss ${loss(last.testLoss)} after epoch ${last.epoch}` : '';
   return `Training loss ${loss(smoothed(values).at(-1)!)}${heading(trendOf(values))}${test}.`;
 }
 
 export function accuracySentence(values: readonly number[], epochs: RunStatus['epochs']): string {
   if (values.length === 0) return 'No step yet.';
   const last = epochs.at(-1);
-  const test = last ? `; test accuracy ${percent(last.testAccuracy)} after epoch ${last.epoch}` : '';
+  const test = last ? `; ${splitWord(epochs)} accuracy ${percent(last.testAccuracy)} after epoch ${last.epoch}` : '';
   return `Training accuracy ${percent(smoothed(values).at(-1)!, 1)}${heading(trendOf(values))}${test}.`;
 }
 
@@ -65,7 +68,7 @@ export function confusionSentence({ confusion, epoch }: Predictions, classNames:
       else if (count > worst.count) worst = { label, predicted, count };
     });
   });
-  const start = `${integer(right)} of ${integer(all)} test pictures are named right after epoch ${epoch}.`;
+  const start = `${integer(right)} of ${integer(all)} pictures are named right after epoch ${epoch}.`;
   if (worst.count === 0) return start;
   const [label, predicted] = [classNames[worst.label], classNames[worst.predicted]];
   return `${start} The most frequent mistake: ${label} taken for ${predicted} (${integer(worst.count)} times).`;

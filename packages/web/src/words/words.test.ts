@@ -63,7 +63,7 @@ describe('what a picture says', () => {
     const before = { epoch: 1, confusion, pictures: [{ label: 0, predicted: 1 }] };
     const now = { epoch: 2, confusion, pictures: [{ label: 0, predicted: 0 }] };
     expect(sentences.confusionSentence(now, ['Shirt', 'Coat'])).toBe(
-      '17 of 20 test pictures are named right after epoch 2. The most frequent mistake: Shirt taken for Coat (2 times).',
+      '17 of 20 pictures are named right after epoch 2. The most frequent mistake: Shirt taken for Coat (2 times).',
     );
     expect(sentences.picturesSentence(now, undefined)).toBe('1 of 1 right after epoch 2.');
     expect(sentences.picturesSentence(now, before)).toBe(

@@ -50,7 +50,7 @@ export class JobKeeper {
 
 async function prepare(job: RemoteJob, options: KeeperOptions): Promise<PreparedJob> {
   const { config, settings, cache, onRecovery, signal } = options;
-  const { network, labelSmoothing, topology, seed, numSamples, numShards, batchSize } = job;
+  const { network, labelSmoothing, augmentation, topology, seed, numSamples, numShards, batchSize } = job;
   const engine = await chooseEngine(config.engine, config.device, { network, labelSmoothing });
   signal.throwIfAborted();
   const nothing = new Uint8Array(new SharedArrayBuffer(0));
@@ -59,12 +59,15 @@ async function prepare(job: RemoteJob, options: KeeperOptions): Promise<Prepared
     job: {
       topology,
       labelSmoothing,
+      augmentation,
       seed,
       numSamples,
       numShards,
       batchSize,
       engine: engine.kind,
       optimizer: optimizerDefaults.sgd,
+      ema: 0,
+      testFlip: false,
     },
     network,
     train: undefined,

@@ -73,7 +73,14 @@ export const positionOf = (runStep: number) => ({
 export async function localGradient(runStep: number, parameters: Uint8Array, range: Range) {
   const test = { images: train.images.subarray(0, 0), labels: train.labels.subarray(0, 0), count: 0 };
   const pool = new WorkerPool({
-    job: { ...description, engine: 'onnx', optimizer: optimizerDefaults.adam },
+    job: {
+      ...description,
+      augmentation: undefined,
+      engine: 'onnx',
+      optimizer: optimizerDefaults.adam,
+      ema: 0,
+      testFlip: false,
+    },
     network,
     train,
     test,

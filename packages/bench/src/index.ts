@@ -1,0 +1,17 @@
+/** Benchmarks: how fast, how well it scales, and whether that became worse. */
+export { benchAggregate } from './aggregate.ts';
+export type { BenchContext } from './context.ts';
+export { benchEngines } from './engines.ts';
+export type { BenchEvent } from './events.ts';
+export {
+  type AggregateOptions,
+  aggregateOptions,
+  type BenchOptions,
+  benchOptions,
+  type EnginesOptions,
+  enginesOptions,
+} from './options.ts';
+export { checkFolder, defaultFolder, writeReport } from './output.ts';
+export { type BenchReport, benchReport } from './report.ts';
+export { benchTraining } from './training.ts';
+export { lawsOf } from './training-markdown.ts';

@@ -1,0 +1,77 @@
+/**
+ * Process of aggregate-traffic.ts: several workers with a WebSocket each that answer every assignment at once with the
+ * same numbers. It ends with the process that started it.
+ *
+ *   node synthetic-workers.js <url> <number of workers>
+ */
+import { coveringNodes } from '@lockstep/core';
+import { parseTopology } from '@lockstep/engine';
+import {
+  type CoordinatorMessage,
+  decodeFromCoordinator,
+  encodeFrame,
+  layoutHash,
+  type MessageOf,
+  PROTOCOL_VERSION,
+  parseJob,
+  SUBPROTOCOL,
+  type WorkerMessage,
+} from '@lockstep/protocol';
+import { WebSocket } from 'ws';
+
+const [url = '', count = '1'] = process.argv.slice(2);
+
+/** What is the same for all workers; made by the first. */
+let shared: { readonly numShards: number; readonly layoutHash: string; readonly sums: Uint8Array } | undefined;
+
+function understand({ job: text, jobHash }: MessageOf<CoordinatorMessage, 'welcome'>): NonNullable<typeof shared> {
+  const { topology, numShards } = parseJob({ text, hash: jobHash });
+  const { layout } = parseTopology(topology);
+  const sums = new Float32Array(layout.sumLength).fill(1e-3);
+  sums[layout.countIndex] = 1;
+  return { numShards, layoutHash: layoutHash(layout.parameters), sums: new Uint8Array(sums.buffer) };
+}
+
+function startWorker(name: string): void {
+  const socket = new WebSocket(url, [SUBPROTOCOL], {
+    perMessageDeflate: false,
+    // Zeros, which ws need not apply.
+    generateMask: (mask) => void mask.fill(0),
+  });
+  const send = (message: WorkerMessage, payload?: readonly Uint8Array[]): void =>
+    socket.send(encodeFrame(message, payload));
+  socket.on('open', () => {
+    send({ type: 'hello', protocol: PROTOCOL_VERSION, name, threads: 1, runtime: 'synthetic' });
+  });
+  socket.on('message', (bytes) => {
+    const { message } = decodeFromCoordinator(bytes as Buffer);
+    switch (message.type) {
+      case 'welcome': {
+        shared ??= understand(message);
+        const { jobHash } = message;
+        send({ type: 'ready', jobHash, layoutHash: shared.layoutHash, engine: 'none', device: 'cpu', shards: [] });
+        break;
+      }
+      case 'work': {
+        // It says of no data that it is here, so its speed is not measured and shares stay even.
+        const { assignment, generation, runStep, from, to } = message;
+        const nodes = coveringNodes({ from, to }, shared!.numShards);
+        const startedAt = performance.now();
+        const payload = nodes.map(() => shared!.sums);
+        send({ type: 'result', assignment, generation, runStep, nodes, startedAt, computeMs: 0 }, payload);
+        break;
+      }
+      case 'ping':
+        send({ type: 'pong', sentAt: message.sentAt, at: performance.now() });
+        break;
+      default:
+    }
+  });
+  socket.on('close', () => process.exit());
+  socket.on('error', () => process.exit(1));
+}
+
+process.on('disconnect', () => process.exit());
+// Ctrl-C goes to all processes of a terminal; the one that started this one ends it.
+process.on('SIGINT', () => {});
+for (let i = 0; i < Number(count); i++) startWorker(`synthetic-${i + 1}`);

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { evaluateBothWays, predictBothWays } from './both-ways.ts';
+import type { Engine, Samples } from './engine.ts';
+import type { Network } from './topology/network.ts';
+
+/** Pictures of 1 x 2 and two classes: how bright the left pixel is, of 255, is how probable the first class is. */
+const network = { inputShape: [1, 2, 1], numClasses: 2 } as unknown as Network;
+const engine = {
+  async predict({ count, images }: Samples, probabilities: Float32Array) {
+    for (let i = 0; i < count; i++) probabilities.set([images[2 * i]! / 255, 1 - images[2 * i]! / 255], 2 * i);
+  },
+} as Engine;
+// With more behind the last sample, as in a partition.
+const samples = {
+  count: 3,
+  images: Uint8Array.of(255, 51, 0, 102, 0, 0, 9, 9),
+  labels: Uint8Array.of(0, 0, 0, 1),
+};
+
+describe('both ways', () => {
+  it('predicts the mean of a picture and its mirror image, and leaves the pictures alone', async () => {
+    const before = samples.images.slice();
+    const probabilities = new Float32Array(6);
+    await predictBothWays(engine, network, samples, probabilities);
+    expect([...probabilities].map((value) => Math.round(value * 100))).toEqual([60, 40, 20, 80, 0, 100]);
+    expect(samples.images).toEqual(before);
+  });
+
+  it('evaluates by that mean, with a finite loss', async () => {
+    const { lossSum, numCorrect, predictions } = await evaluateBothWays(engine, network, samples);
+    expect(predictions).toEqual(Uint8Array.of(0, 1, 1));
+    expect(numCorrect).toBe(1);
+    expect(lossSum).toBeCloseTo(-Math.log(0.6) - Math.log(0.2) + 126 * Math.log(2), 5);
+  });
+});

@@ -1,0 +1,52 @@
+/** Subjects in turns: who takes part, block after block, and the ratios that come of it. */
+import { median, medianInterval } from './statistics.js';
+
+/**
+ * Starts subjects one after the other and warms each up with a block. One that cannot start is left out, with a word why.
+ * @param starters functions that make a subject
+ */
+export async function startAll(starters, settings) {
+  const subjects = [];
+  for (const start of starters) {
+    const subject = start();
+    try {
+      await subject.ready();
+      await subject.block(settings);
+      subjects.push(subject);
+    } catch (error) {
+      console.log(`left out: ${error.message}`);
+      await subject.close();
+    }
+  }
+  return subjects;
+}
+
+export const closeAll = (subjects) => Promise.all(subjects.map((subject) => subject.close()));
+
+/**
+ * Alternates blocks in rotating order, so that neither drift of the machine nor a place in the order favours one.
+ * @returns {Promise<Map<string, number[]>>} of each subject's name the rates, round by round
+ */
+export async function alternate(subjects, rounds, settings) {
+  const rates = new Map(subjects.map(({ name }) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < subjects.length; i++) {
+      const subject = subjects[(round + i) % subjects.length];
+      const { rate } = await subject.block(settings);
+      rates.get(subject.name).push(rate);
+    }
+  }
+  return rates;
+}
+
+/** Which of the names has the greatest median; undefined when none took part. */
+export const fastest = (rates, names) =>
+  names.filter((name) => rates.has(name)).sort((a, b) => median(rates.get(b)) - median(rates.get(a)))[0];
+
+/** One subject's rates over another's, round by round. */
+export function ratio(rates, of, to) {
+  const list = rates.get(of).map((rate, i) => rate / rates.get(to)[i]);
+  return { of, to, median: median(list), ...medianInterval(list) };
+}
+
+export const rateText = (rate) => rate.toLocaleString('en', { maximumFractionDigits: rate < 100 ? 1 : 0 });

@@ -1,0 +1,138 @@
+/** Whole training with Adam on all cores: gather, forward, backward, exchange of gradients, update. */
+import { alternate, closeAll, fastest, rateText, ratio, startAll } from './rounds.js';
+import { median } from './statistics.js';
+import { Subject } from './subject.js';
+
+const BATCH = 512;
+/** Of a block, which is an epoch: a second or more of work, in whole batches. */
+const samplesPerBlock = { mlp: 117 * BATCH, cnn: 12 * BATCH, resnet: 4 * BATCH };
+/** tf.js in plain JavaScript takes up to seconds for one picture of a net with convolutions. */
+const samplesOfTfjs = { mlp: 4 * BATCH, cnn: 32, resnet: 8 };
+/** Rounds in which the variants of one peer are tried. */
+const TRIAL_ROUNDS = 3;
+
+const LOCKSTEP = 'Lockstep, a worker thread per core';
+const DDP = 'PyTorch DDP over gloo, a process per core';
+const RAY = 'Ray Train, a worker per core';
+const TFJS = 'tf.js model.fit, plain JavaScript, timed once';
+
+/** The ratios to DDP that Lockstep is to reach. */
+const wanted = { mlp: 3, cnn: 1.5, resnet: 1.3 };
+
+/** Of several ways to set up a peer the one that is fastest here, in a short trial. */
+async function bestOf(starters) {
+  const subjects = await startAll(starters, {});
+  if (subjects.length === 0) return [];
+  const rates = await alternate(subjects, TRIAL_ROUNDS, {});
+  const best = fastest(rates, [...rates.keys()]);
+  await closeAll(subjects.filter(({ name }) => name !== best));
+  return subjects.filter(({ name }) => name === best);
+}
+
+function starters(model, { python, versions, dataDir }) {
+  const common = ['--model', model, '--samples', samplesPerBlock[model], '--data-dir', dataDir];
+  const peer = (name, program, ...flags) => {
+    return () => new Subject(name, [python, program, ...common, '--batch', BATCH, ...flags]);
+  };
+  /** A dense net has no layout of pictures. */
+  const layouts = (name, program) => [
+    peer(name, program),
+    ...(model === 'mlp' ? [] : [peer(`${name}, channels_last`, program, '--channels-last')]),
+  ];
+  return {
+    lockstep: () =>
+      new Subject(LOCKSTEP, [
+        process.execPath,
+        new URL('./lockstep-train.js', import.meta.url),
+        ...common,
+        '--batch',
+        BATCH,
+      ]),
+    // Each list is one peer in several ways.
+    peers: [
+      ...(versions.torch
+        ? [
+            layouts('PyTorch, one process', new URL('./torch_train.py', import.meta.url)),
+            layouts(DDP, new URL('./torch_ddp.py', import.meta.url)),
+          ]
+        : []),
+      ...(versions.tensorflow
+        ? [
+            [
+              peer('Keras fit', new URL('./keras_train.py', import.meta.url)),
+              peer('Keras fit, XLA', new URL('./keras_train.py', import.meta.url), '--xla'),
+            ],
+          ]
+        : []),
+    ],
+    ray: versions.torch && versions.ray ? layouts(RAY, new URL('./ray_train.py', import.meta.url)) : [],
+    tfjs: () => {
+      const samples = samplesOfTfjs[model];
+      const size = ['--model', model, '--samples', samples, '--batch', Math.min(BATCH, samples)];
+      return new Subject(TFJS, [
+        process.execPath,
+        new URL('./tfjs-train.js', import.meta.url),
+        ...size,
+        '--data-dir',
+        dataDir,
+      ]);
+    },
+  };
+}
+
+/** Lockstep beside peers in turns. @returns rates by name; empty when Lockstep itself could not start */
+async function turns(lockstep, peers, rounds) {
+  const started = [];
+  for (const variants of peers) started.push(...(await bestOf(variants)));
+  const subjects = [...(await startAll([lockstep], {})), ...started];
+  const rates = subjects[0]?.name === LOCKSTEP ? await alternate(subjects, rounds, {}) : new Map();
+  await closeAll(subjects);
+  return rates;
+}
+
+const ratios = (rates, model) =>
+  [...rates.keys()]
+    .filter((name) => name !== LOCKSTEP)
+    .map((name) => ({
+      ...ratio(rates, LOCKSTEP, name),
+      ...(name.startsWith(DDP) ? { wanted: wanted[model] } : {}),
+    }));
+
+/** @returns samples per second; undefined when it could not start */
+async function once(start) {
+  const [subject] = await startAll([start], {});
+  if (!subject) return undefined;
+  const { rate } = await subject.block();
+  await subject.close();
+  return rate;
+}
+
+async function compareModel(model, settings) {
+  const { lockstep, peers, ray, tfjs } = starters(model, settings);
+  const together = await turns(lockstep, peers, settings.rounds);
+  // By itself, since Ray keeps several processes busy even while it rests.
+  const withRay = ray.length > 0 ? await turns(lockstep, [ray], settings.rounds) : new Map();
+  const slow = await once(tfjs);
+  const own = together.get(LOCKSTEP) ?? withRay.get(LOCKSTEP);
+  const others = [...together, ...withRay].filter(([name]) => name !== LOCKSTEP);
+  const rates = [...(own ? [[LOCKSTEP, own]] : []), ...others, ...(slow ? [[TFJS, [slow]]] : [])];
+  return {
+    title: `${model}: training with Adam on all cores, global batch ${BATCH}`,
+    table: [['', 'samples/s'], ...rates.map(([name, list]) => [name, rateText(median(list))])],
+    ratios: [
+      ...ratios(together, model),
+      ...ratios(withRay, model),
+      ...(own && slow ? [{ of: LOCKSTEP, to: TFJS, median: median(own) / slow }] : []),
+    ],
+    raw: { together: Object.fromEntries(together), withRay: Object.fromEntries(withRay), tfjs: slow },
+  };
+}
+
+export async function compareTraining(settings) {
+  const { dataDir, models, report, note } = settings;
+  if (!dataDir) {
+    note('training: skipped, it needs Fashion-MNIST: --data-dir or LOCKSTEP_DATA_DIR.');
+    return;
+  }
+  for (const model of models) report(await compareModel(model, settings));
+}
