@@ -216,7 +216,28 @@ describe('lockstep bench', PATIENTLY, () => {
     expect(traffic.bytesUp / (5 * 4 * numParameters)).toBeCloseTo(1, 1);
   });
 
+  it('trains recipes, and says when they reached an accuracy', async () => {
+    const cwd = temporaryFolder();
+    const args = ['bench', 'accuracy', '--models', 'mlp', '--epochs', '3', '--targets', '1,0.2', '--seeds', '2'];
+    const { code, stderr, events } = await lockstep([...args, '--out', 'accuracy', '--json'], env, cwd);
+    expect(code, stderr).toBe(0);
+    const { report } = events.at(-1);
+    expect(benchReport.parse(report)).toMatchObject({ kind: 'accuracy', targets: [0.2, 1] });
+    expect(report.runs.map(({ seed }: { seed: number }) => seed)).toEqual([0, 1]);
+    for (const { reached, epochs, seconds, accuracy } of report.runs) {
+      const [first, second] = epochs.map(({ accuracy }: { accuracy: number }) => accuracy >= 0.2);
+      expect(reached).toEqual([epochs[first ? 0 : second ? 1 : 2].seconds, null]);
+      expect(epochs).toHaveLength(3);
+      expect(epochs.at(-1)).toEqual({ seconds, accuracy });
+    }
+    // As a run of the same seed that nobody measures.
+    const plain = await lockstep(['train', '--model', 'mlp', '--epochs', '3', '--seed', '1', '--json'], env, cwd);
+    expect(report.runs[1].weightsSha256).toBe(plain.events.at(-1).weightsSha256);
+    expect(readdirSync(join(cwd, 'accuracy')).sort()).toEqual(['bench.json', 'bench.md']);
+  });
+
   it.each([
+    [['bench', 'accuracy', '--targets', '88'], '--targets 88'],
     [['bench', '--workers', 'many'], '--workers many'],
     [['bench', '--models', 'nonsense', '--out', 'x'], 'nonsense is neither a known model nor a file'],
     [['bench', '--baseline', 'none.json', '--out', 'x'], '--baseline none.json: the file cannot be read (ENOENT)'],

@@ -104,6 +104,9 @@ function measuredIn(report: BenchReport): Measured[] {
         { subject: `steps over loopback, ${what}`, rate: perSecond(report.traffic.stepMs) },
       ];
     }
+    // Whether a recipe reaches an accuracy is no rate.
+    case 'accuracy':
+      return [];
     default:
       return report satisfies never;
   }

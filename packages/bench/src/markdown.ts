@@ -1,7 +1,16 @@
 /** A report in words and tables. */
+import { type AccuracyRow, accuracyRows } from './accuracy-rows.ts';
 import { factorText, gigabytesText, intervalText, megabytesText, msText, percentText, rateText } from './format.ts';
 import { heading, table } from './markdown-parts.ts';
-import type { AggregateReport, BenchReport, Comparison, EngineRate, EnginesReport, TrainingReport } from './report.ts';
+import type {
+  AccuracyReport,
+  AggregateReport,
+  BenchReport,
+  Comparison,
+  EngineRate,
+  EnginesReport,
+  TrainingReport,
+} from './report.ts';
 import { trainingSections } from './training-markdown.ts';
 
 /** @param hasPlot whether bench.svg lies beside it */
@@ -12,7 +21,7 @@ export function markdownOf(report: BenchReport, hasPlot: boolean): string {
     ...(hasPlot ? ['![Training rate by number of workers](bench.svg)'] : []),
     ...bodyOf(report),
     ...(report.comparison ? comparisonSection(report.comparison) : []),
-    ...(report.kind === 'aggregate' ? [] : skippedSection(report)),
+    ...('skipped' in report ? skippedSection(report) : []),
   ];
   return `${parts.join('\n\n')}\n`;
 }
@@ -22,6 +31,7 @@ function titleOf({ kind }: BenchReport): string {
     training: 'How training scales over workers',
     engines: 'What the engines reach',
     aggregate: 'The coordinator alone',
+    accuracy: 'How long recipes take',
   };
   return `# ${titles[kind]}`;
 }
@@ -34,6 +44,8 @@ function bodyOf(report: BenchReport): string[] {
       return enginesSections(report);
     case 'aggregate':
       return aggregateSections(report);
+    case 'accuracy':
+      return accuracySections(report);
     default:
       return report satisfies never;
   }
@@ -52,7 +64,9 @@ function machineSection({ machine, load, command, startedAt, seconds, rounds, bl
     ],
     ['command', `\`${command}\``],
     ['when', `${startedAt}, for ${Math.round(seconds)} s`],
-    ['blocks', `${rounds} of about ${blockSeconds} s for each subject, in turns`],
+    blockSeconds > 0
+      ? ['blocks', `${rounds} of about ${blockSeconds} s for each subject, in turns`]
+      : ['runs', `${rounds} of each model, with seeds from 0`],
   ];
   const warning = load.warning === null ? [] : [`> **The machine was busy:** ${load.warning}`];
   return [table(['', ''], rows), ...warning];
@@ -118,6 +132,33 @@ function aggregateSections({ workers, numParameters, threads, memory, update, tr
       ],
     ),
   ];
+}
+
+function accuracySections(report: AccuracyReport): string[] {
+  const rows = accuracyRows(report).map(({ model, numRuns, data, accuracy, seconds, reached }) => [
+    model,
+    data,
+    `${accuracy.mean.toFixed(4)} (${accuracy.least.toFixed(4)} to ${accuracy.greatest.toFixed(4)})`,
+    secondsText(seconds),
+    ...reached.map((times) => reachedText(times, numRuns)),
+  ]);
+  const head = ['model', 'data', 'test accuracy', 'whole run', ...report.targets.map((target) => `to ${target}`)];
+  const shas = report.runs.map(({ model, seed, weightsSha256 }) => [model, String(seed), `\`${weightsSha256}\``]);
+  return [
+    heading('Seconds to an accuracy'),
+    table(head, rows),
+    'Mean accuracy (least to greatest) and median seconds over the seeds. The clock runs from the beginning of the first epoch to the end of the evaluation that reached the accuracy; a schedule is laid out for all epochs.',
+    heading('The weights'),
+    table(['model', 'seed', 'SHA-256'], shas),
+  ];
+}
+
+const secondsText = (seconds: number): string => `${seconds.toFixed(1)} s`;
+
+/** @param numRuns that tried */
+function reachedText({ seconds, numRuns: number }: AccuracyRow['reached'][number], numRuns: number): string {
+  if (seconds === undefined) return 'not reached';
+  return number === numRuns ? secondsText(seconds) : `${secondsText(seconds)} (${number} of ${numRuns} runs)`;
 }
 
 const VERDICTS = { slower: '**slower**', same: 'same', faster: 'faster' } as const;

@@ -147,15 +147,44 @@ export const aggregateOptions = z.strictObject({
   ...common,
 });
 
+const fractionOf = z.string().transform((text, context): number => {
+  const value = Number(text);
+  if (text !== '' && value > 0 && value <= 1) return value;
+  context.addIssue({ code: 'custom', message: `"${text}" is not an accuracy: a number above 0, at most 1` });
+  return z.NEVER;
+});
+
+const { epochs, workers, limitTrain, limitTest } = trainOptions.shape;
+
+export const accuracyOptions = z.strictObject({
+  models: models
+    .optional()
+    .describe('models or model.json files, separated by commas (default: mlp,cnn,resnet)')
+    .meta(LIST),
+  targets: commaList(fractionOf)
+    .optional()
+    .describe('test accuracies to reach, separated by commas (default: 0.88,0.92,0.94)')
+    .meta(LIST),
+  seeds: z.int().min(1).max(100).default(1).describe('runs of each model, with seeds 0, 1, …'),
+  epochs,
+  workers,
+  limitTrain,
+  limitTest,
+  ...dataOptions,
+  out: common.out,
+});
+
 /** What a caller may say. */
 export type BenchOptions = z.input<typeof benchOptions>;
 export type EnginesOptions = z.input<typeof enginesOptions>;
 export type AggregateOptions = z.input<typeof aggregateOptions>;
+export type AccuracyOptions = z.input<typeof accuracyOptions>;
 
 /** Checked, with defaults where nothing was said. */
 export type BenchConfig = ReturnType<typeof resolveBench>;
 export type EnginesConfig = ReturnType<typeof resolveEngines>;
 export type AggregateConfig = ReturnType<typeof resolveAggregate>;
+export type AccuracyConfig = ReturnType<typeof resolveAccuracy>;
 
 /** @throws LockstepError `usage` that names the option */
 function check<Schema extends z.ZodObject>(schema: Schema, options: z.input<Schema>): z.output<Schema> {
@@ -240,4 +269,14 @@ export function resolveEngines(options: EnginesOptions) {
 export function resolveAggregate(options: AggregateOptions) {
   const checked = check(aggregateOptions, options);
   return { ...checked, ...timing(checked) };
+}
+
+/** @throws LockstepError `usage` that names the option */
+export function resolveAccuracy(options: AccuracyOptions) {
+  const checked = check(accuracyOptions, options);
+  return {
+    ...checked,
+    models: checked.models ?? ['mlp', 'cnn', 'resnet'],
+    targets: (checked.targets ?? [0.88, 0.92, 0.94]).sort((a, b) => a - b),
+  };
 }

@@ -237,12 +237,43 @@ const aggregateReport = z.object({
   comparison: comparison.nullable(),
 });
 
-export const benchReport = z.discriminatedUnion('kind', [trainingReport, enginesReport, aggregateReport]);
+const accuracyRun = z.object({
+  model: z.string(),
+  seed: count,
+  /** Name of the dataset. */
+  data: z.string(),
+  /** On the test pictures, after the last epoch. */
+  accuracy: z.number(),
+  /** Of all epochs, evaluations included. */
+  seconds: z.number(),
+  weightsSha256: z.string(),
+  /** Per target, seconds until the first epoch that reached it; null for never. */
+  reached: z.array(z.number().nullable()),
+  /** Seconds since the beginning, and accuracy, after each epoch. */
+  epochs: z.array(z.object({ seconds: z.number(), accuracy: z.number() })),
+});
+
+const accuracyReport = z.object({
+  ...header,
+  kind: z.literal('accuracy'),
+  targets: z.array(z.number()),
+  runs: z.array(accuracyRun),
+  comparison: z.null(),
+});
+
+export const benchReport = z.discriminatedUnion('kind', [
+  trainingReport,
+  enginesReport,
+  aggregateReport,
+  accuracyReport,
+]);
 
 export type BenchReport = z.infer<typeof benchReport>;
 export type TrainingReport = z.infer<typeof trainingReport>;
 export type EnginesReport = z.infer<typeof enginesReport>;
 export type AggregateReport = z.infer<typeof aggregateReport>;
+export type AccuracyReport = z.infer<typeof accuracyReport>;
+export type AccuracyRun = z.infer<typeof accuracyRun>;
 export type Machine = z.infer<typeof machine>;
 export type Load = z.infer<typeof load>;
 export type MemoryRate = z.infer<typeof memory>;

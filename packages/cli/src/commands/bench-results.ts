@@ -1,5 +1,5 @@
 /** The findings of a benchmark, short enough for a terminal. */
-import { type BenchReport, lawsOf } from '@lockstep/bench';
+import { accuracyRows, type BenchReport, lawsOf } from '@lockstep/bench';
 import pc from 'picocolors';
 import { integer, table } from '../output.ts';
 
@@ -26,6 +26,8 @@ function bodyOf(report: BenchReport): string[] {
       return engines(report);
     case 'aggregate':
       return aggregate(report);
+    case 'accuracy':
+      return accuracy(report);
     default:
       return report satisfies never;
   }
@@ -88,4 +90,14 @@ function aggregate({ update, traffic, memory, workers }: Of<'aggregate'>): strin
       ['step over loopback', ms(traffic.stepMs), `${gigabytes(traffic.bytesUpPerSecond)} of gradients`],
     ],
   );
+}
+
+function accuracy(report: Of<'accuracy'>): string[] {
+  const rows = accuracyRows(report).map(({ model, accuracy: { mean, least, greatest }, seconds, reached }) => [
+    model,
+    `${mean.toFixed(4)} (${least.toFixed(4)} to ${greatest.toFixed(4)})`,
+    `${seconds.toFixed(1)} s`,
+    ...reached.map((times) => (times.seconds === undefined ? '–' : `${times.seconds.toFixed(1)} s`)),
+  ]);
+  return titled(['', 'test accuracy', 'whole run', ...report.targets.map((target) => `to ${target}`)], rows);
 }

@@ -1,9 +1,11 @@
-/** `lockstep bench [engines|aggregate]`: how fast, how well it scales, and whether that became worse. */
+/** `lockstep bench [engines|aggregate|accuracy]`: how fast, how well it scales, and whether that became worse. */
 import {
+  accuracyOptions,
   aggregateOptions,
   type BenchContext,
   type BenchEvent,
   type BenchReport,
+  benchAccuracy,
   benchAggregate,
   benchEngines,
   benchOptions,
@@ -52,6 +54,13 @@ export function benchCommand(program: Command): void {
     .option(...JSON_FLAG)
     .addHelpText('after', FILES);
   addOptions(aggregate, aggregateOptions).action((flags: Flags) => run(flags, aggregateOptions, benchAggregate));
+
+  const accuracy = command
+    .command('accuracy')
+    .description('Train every recipe, and measure how long it takes to reach given test accuracies.')
+    .option(...JSON_FLAG)
+    .addHelpText('after', '\nWrites bench.json and bench.md.');
+  addOptions(accuracy, accuracyOptions).action((flags: Flags) => run(flags, accuracyOptions, benchAccuracy));
 }
 
 interface Flags extends Record<string, unknown> {
