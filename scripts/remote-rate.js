@@ -34,6 +34,7 @@ let numRuns = 0;
 function trainer(model, local, remote) {
   const events = train({
     model,
+    batchSize: 512,
     workers: local,
     minWorkers: Math.max(1, remote),
     port: 0,

@@ -12,7 +12,6 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { train } from '@lockstep/coordinator';
-import { zoo } from '@lockstep/engine';
 
 const { values } = parseArgs({
   options: {
@@ -23,6 +22,7 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const shards = 8;
+const batchSize = 512;
 /** Training samples per block: one to two seconds of work for one thread. */
 const samplesPerBlock = { mlp: 60_000, cnn: 6144, resnet: 1024 };
 
@@ -33,6 +33,7 @@ let numRuns = 0;
 function trainer(model, workers) {
   const events = train({
     model,
+    batchSize,
     workers,
     shards,
     epochs: rounds + 1,
@@ -55,7 +56,7 @@ function trainer(model, workers) {
 
 /** The engine by itself in a thread: gradients of the same micro-batches, in the same groups, nothing else. */
 function engineAlone(model) {
-  const microBatch = zoo[model].recipe.batchSize / shards;
+  const microBatch = batchSize / shards;
   const thread = new Worker(new URL('./scaling-engine.js', import.meta.url), {
     workerData: { model, microBatch, shards, numSamples: samplesPerBlock[model] },
   });
@@ -85,7 +86,6 @@ for (const model of values.models.split(',')) {
   }
   await Promise.all(subjects.map((subject) => subject.close()));
   const [alone, one, two] = rates;
-  const { batchSize } = zoo[model].recipe;
   console.log(
     `${model}, global batch ${batchSize} in ${shards} shards, median of ${rounds} rounds (least to greatest)`,
   );

@@ -55,6 +55,7 @@ const median = (list) => {
 for (const model of values.models.split(',')) {
   const events = train({
     model,
+    batchSize: 512,
     workers: 2,
     port: 0,
     epochs: 1_000_000,

@@ -24,6 +24,7 @@ const events = train({
   model: values.model,
   workers: Number(values.workers),
   batchSize: Number(values.batch),
+  optimizer: 'adam',
   // More than anybody asks for.
   epochs: 10_000,
   limitTrain: Number(values.samples),

@@ -92,10 +92,7 @@ export const benchOptions = z.strictObject({
     .max(4096)
     .optional()
     .describe('measure with so many workers that join from elsewhere, and with these only'),
-  batchSizes: batchSizes
-    .optional()
-    .describe("samples per step with one worker (default: that of the model's recipe)")
-    .meta(LIST),
+  batchSizes: batchSizes.optional().describe('samples per step with one worker (default: 512)').meta(LIST),
   engines: commaList(oneOf('auto', ...engineKinds))
     .optional()
     .describe('engines, separated by commas (default: auto)')
@@ -244,6 +241,7 @@ export function resolveBench(options: BenchOptions) {
     ...checked,
     ...timing(checked),
     models: checked.models ?? ['mlp', 'cnn'],
+    batchSizes: checked.batchSizes ?? [512],
     engines: checked.engines ?? (['auto'] as const),
     workers,
     remote,

@@ -106,7 +106,7 @@ async function settingsOf({ models, engines, batchSizes }: BenchConfig): Promise
   const loaded = await Promise.all(models.map(async (given) => ({ given, model: await loadModel(given) })));
   return loaded.flatMap(({ given, model }) =>
     engines.flatMap((engine) =>
-      (batchSizes ?? [model.recipe.batchSize]).map((batchSize): Setting => {
+      batchSizes.map((batchSize): Setting => {
         return { model, given, engine, batchSize };
       }),
     ),

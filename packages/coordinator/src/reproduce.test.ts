@@ -15,7 +15,7 @@ const usual = 'npx lockstep train --model mlp --dataset fashion-mnist --engine o
 describe('reproductionCommand', () => {
   it('leaves out what is usual for the model, also when it was said', () => {
     expect(commandFor({})).toBe(usual);
-    expect(commandFor({ epochs: 10, learningRate: 0.001, schedule: 'stable-decay', seed: 0, shards: 8 })).toBe(usual);
+    expect(commandFor({ epochs: 10, learningRate: 0.003, schedule: 'one-cycle', seed: 0, shards: 8 })).toBe(usual);
     expect(commandFor({ model: 'cnn', learningRate: 0.003 })).not.toContain('--learning-rate');
     expect(commandFor({ model: 'cnn', learningRate: 0.001 })).toContain('--learning-rate 0.001');
   });

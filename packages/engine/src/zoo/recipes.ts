@@ -48,7 +48,19 @@ export const defaultRecipe: Recipe = {
 };
 
 export const zoo = {
-  mlp: { topology: mlp, recipe: { ...defaultRecipe, schedule: 'stable-decay' } },
+  // Chosen on 5,000 pictures held out from training (--validation 5000), seeds 0 and 1.
+  mlp: {
+    topology: mlp,
+    recipe: {
+      ...defaultRecipe,
+      batchSize: 128,
+      optimizer: 'adamw',
+      learningRate: 0.003,
+      schedule: 'one-cycle',
+      weightDecay: 0.02,
+      labelSmoothing: 0.15,
+    },
+  },
   cnn: { topology: cnn, recipe: { ...defaultRecipe, learningRate: 0.003 } },
   resnet: { topology: resnet, recipe: { ...defaultRecipe, learningRate: 0.01, warmupSteps: 100 } },
 } as const satisfies { [name: string]: ZooModel };
