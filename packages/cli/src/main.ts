@@ -2,20 +2,25 @@
 import { LockstepError } from '@lockstep/core';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
-import { benchCommand } from './commands/bench.ts';
-import { datasetCommand } from './commands/dataset.ts';
-import { evaluateCommand } from './commands/evaluate.ts';
-import { exportCommand } from './commands/export.ts';
-import { joinCommand } from './commands/join.ts';
-import { predictCommand } from './commands/predict.ts';
-import { statusCommand } from './commands/status.ts';
-import { trainCommand } from './commands/train.ts';
 import { die, INTERRUPTED } from './signals.ts';
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
 
-function createProgram(): Command {
+/** In the order of the help. Loaded when they are needed: one does not wait for what the others stand on. */
+const commands = {
+  train: async () => (await import('./commands/train.ts')).trainCommand,
+  join: async () => (await import('./commands/join.ts')).joinCommand,
+  status: async () => (await import('./commands/status.ts')).statusCommand,
+  bench: async () => (await import('./commands/bench.ts')).benchCommand,
+  evaluate: async () => (await import('./commands/evaluate.ts')).evaluateCommand,
+  predict: async () => (await import('./commands/predict.ts')).predictCommand,
+  export: async () => (await import('./commands/export.ts')).exportCommand,
+  dataset: async () => (await import('./commands/dataset.ts')).datasetCommand,
+} as const;
+
+/** @param first word of the command line; when it names no command, the program knows all of them */
+async function createProgram(first: string | undefined): Promise<Command> {
   const program = new Command('lockstep')
     .description('Synchronous data-parallel training whose result does not depend on who computed it.')
     .version('0.1.0')
@@ -24,14 +29,8 @@ function createProgram(): Command {
     .enablePositionalOptions()
     .configureHelp({ sortSubcommands: false })
     .configureOutput({ outputError: () => {} });
-  trainCommand(program);
-  joinCommand(program);
-  statusCommand(program);
-  benchCommand(program);
-  evaluateCommand(program);
-  predictCommand(program);
-  exportCommand(program);
-  datasetCommand(program);
+  const wanted = Object.entries(commands).filter(([name]) => name === first);
+  for (const [, load] of wanted.length > 0 ? wanted : Object.entries(commands)) (await load())(program);
   const inherit = (command: Command): void => {
     for (const child of command.commands) inherit(child.copyInheritedSettings(command));
   };
@@ -42,7 +41,7 @@ function createProgram(): Command {
 /** Runs the command line. Sets the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 export async function main(argv: readonly string[]): Promise<void> {
   try {
-    await createProgram().parseAsync(argv);
+    await (await createProgram(argv[2])).parseAsync(argv);
     process.exitCode = 0;
   } catch (error) {
     process.exitCode = report(error, argv.includes('--json'));
