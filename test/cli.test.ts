@@ -47,7 +47,7 @@ describe('lockstep train', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/data .*1,000 training and 100 test pictures: found in the folder given by --data-dir/);
     expect(stdout).toMatch(/worker .*2 threads, engine onnx on cpu: the fastest engine that works/);
-    expect(stdout).toMatch(/model .*mlp, 203,530 parameters; adam, learning rate 0.001/);
+    expect(stdout).toMatch(/model .*mlp, 203,530 parameters; adamw, learning rate 0.003/);
     expect(stdout).toMatch(/^2\/2 +\d\.\d{4} +\d+\.\d\d % +\d\.\d{4} +\d+\.\d\d % +[\d,]+ +\d+\.\d s$/m);
     expect(stdout).toMatch(/done .*test accuracy \d+\.\d\d %/);
     expect(stdout).toMatch(/saved in runs\/.*-mlp/);

@@ -52,9 +52,10 @@ describe('reproductionCommand', () => {
     expect(commandFor({ optimizer: 'sgd' })).toBe(`${usual} --optimizer sgd`);
     expect(commandFor({ optimizer: 'sgd', momentum: 0.9 })).toBe(`${usual} --optimizer sgd`);
     expect(commandFor({ optimizer: 'sgd', momentum: 0 })).toBe(`${usual} --optimizer sgd --momentum 0`);
-    const decayed = commandFor({ optimizer: 'adamw' });
-    expect(decayed).toBe(`${usual} --optimizer adamw`);
-    expect(commandFor({ optimizer: 'adamw', weightDecay: 0 })).toContain('--weight-decay 0');
+    expect(commandFor({ optimizer: 'adam' })).toBe(`${usual} --optimizer adam`);
+    const decayed = commandFor({ model: 'cnn', optimizer: 'adamw' });
+    expect(decayed).toBe(`${usual.replace('mlp', 'cnn')} --optimizer adamw`);
+    expect(commandFor({ model: 'cnn', optimizer: 'adamw', weightDecay: 0 })).toContain('--weight-decay 0');
   });
 
   it('says where the data is when it is not the published, or was named', () => {
