@@ -12,6 +12,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median } from '@lockstep/bench';
 
 const { values } = parseArgs({
   options: {
@@ -68,11 +69,6 @@ function usage({ pid }) {
   } catch {
     return undefined;
   }
-}
-
-function median(list) {
-  const sorted = [...list].sort((a, b) => a - b);
-  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
 }
 
 async function measure(numWorkers) {

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median } from '@lockstep/bench';
 import { train } from '@lockstep/coordinator';
 
 const { values } = parseArgs({
@@ -83,11 +84,6 @@ function trainer(model, local, remote) {
     },
   };
 }
-
-const median = (list) => {
-  const sorted = [...list].sort((a, b) => a - b);
-  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
-};
 
 for (const model of values.models.split(',')) {
   const local = trainer(model, numWorkers, 0);

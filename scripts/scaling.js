@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { median } from '@lockstep/bench';
 import { train } from '@lockstep/coordinator';
 
 const { values } = parseArgs({
@@ -70,10 +71,6 @@ function engineAlone(model) {
   };
 }
 
-const median = (list) => {
-  const sorted = [...list].sort((a, b) => a - b);
-  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
-};
 const spread = (list) =>
   `${median(list).toFixed(3)}  (${Math.min(...list).toFixed(3)} to ${Math.max(...list).toFixed(3)})`;
 

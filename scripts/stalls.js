@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median } from '@lockstep/bench';
 
 const { values } = parseArgs({
   options: {
@@ -72,8 +73,6 @@ async function settled() {
   await until(() => steps.length > from + 30);
 }
 const gaps = (from, to) => steps.slice(from + 1, to).map((at, i) => at - steps[from + i]);
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
-
 const stalls = { SIGKILL: [], SIGSTOP: [] };
 const usual = [];
 for (let i = 0; i < Number(values.incidents) * 2; i++) {

@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { median } from '@lockstep/bench';
 import { train } from '@lockstep/coordinator';
 
 const { values } = parseArgs({
@@ -46,11 +47,6 @@ async function block(events) {
     if (seconds >= secondsPerBlock) return samples / seconds;
   }
 }
-
-const median = (list) => {
-  const sorted = [...list].sort((a, b) => a - b);
-  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
-};
 
 for (const model of values.models.split(',')) {
   const events = train({

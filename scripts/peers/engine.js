@@ -1,6 +1,7 @@
 /** Engines on one core and one thread: forward and backward of one micro-batch, nothing else. */
+
+import { median } from '@lockstep/bench';
 import { alternate, closeAll, fastest, rateText, ratio, startAll } from './rounds.js';
-import { median } from './statistics.js';
 import { canPin, Subject } from './subject.js';
 
 const PINNED = { pinned: true };

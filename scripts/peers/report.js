@@ -9,15 +9,15 @@ function table([head, ...rows]) {
   return [line(head.map(cell)), line(rule), ...rows.map((row) => line(row.map(cell)))].join('\n');
 }
 
-function ratioRow({ of, to, median, low, high, coverage, wanted }) {
+function ratioRow({ of, to, median, low, high, confidence, wanted }) {
   const target = wanted === undefined ? '' : `${wanted}: ${median >= wanted ? 'reached' : 'missed'}`;
   const interval =
-    low === undefined ? '' : `${low.toFixed(2)} to ${high.toFixed(2)} (${(coverage * 100).toFixed(0)} %)`;
+    low === undefined ? '' : `${low.toFixed(2)} to ${high.toFixed(2)} (${(confidence * 100).toFixed(0)} %)`;
   return [`${of} / ${to}`, median.toFixed(2), interval, target];
 }
 
 /**
- * @param comparison title, table, ratios (of, to, median, low, high, coverage, wanted) and perhaps a
+ * @param comparison title, table, ratios (of, to, median, low, high, confidence, wanted) and perhaps a
  *   remark; what was timed once has no interval
  */
 export function renderComparison({ title, table: rows, ratios, remark }) {

@@ -1,5 +1,5 @@
 /** Subjects in turns: who takes part, block after block, and the ratios that come of it. */
-import { median, medianInterval } from './statistics.js';
+import { estimate, median } from '@lockstep/bench';
 
 /**
  * Starts subjects one after the other and warms each up with a block. One that cannot start is left out, with a word why.
@@ -46,7 +46,7 @@ export const fastest = (rates, names) =>
 /** One subject's rates over another's, round by round. */
 export function ratio(rates, of, to) {
   const list = rates.get(of).map((rate, i) => rate / rates.get(to)[i]);
-  return { of, to, median: median(list), ...medianInterval(list) };
+  return { of, to, ...estimate(list) };
 }
 
 export const rateText = (rate) => rate.toLocaleString('en', { maximumFractionDigits: rate < 100 ? 1 : 0 });

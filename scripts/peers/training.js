@@ -1,6 +1,7 @@
 /** Whole training with Adam on all cores: gather, forward, backward, exchange of gradients, update. */
+
+import { median } from '@lockstep/bench';
 import { alternate, closeAll, fastest, rateText, ratio, startAll } from './rounds.js';
-import { median } from './statistics.js';
 import { Subject } from './subject.js';
 
 const BATCH = 512;

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { median, medianInterval } from './statistics.js';
+import { estimate, median } from '@lockstep/bench';
 import { environment } from './subject.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -72,7 +72,7 @@ const column = (runs, field) => runs.map((run) => run[field]);
 function ratio(runs, peer, field, words) {
   const list = runs.get(peer).map((run, i) => run[field] / runs.get(LOCKSTEP)[i][field]);
   const target = peer === TUTORIAL ? { wanted } : {};
-  return { of: `${peer}: ${words}`, to: 'Lockstep', median: median(list), ...medianInterval(list), ...target };
+  return { of: `${peer}: ${words}`, to: 'Lockstep', ...estimate(list), ...target };
 }
 
 export async function compareTutorial({ python, versions, dataDir, runs: numRuns, report, note }) {

@@ -17,5 +17,6 @@ export {
 } from './options.ts';
 export { checkFolder, defaultFolder, writeReport } from './output.ts';
 export { type BenchReport, benchReport } from './report.ts';
+export { estimate, median } from './statistics.ts';
 export { benchTraining } from './training.ts';
 export { lawsOf } from './training-markdown.ts';

@@ -3,6 +3,13 @@ import { LockstepError } from '@lockstep/core';
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 
+const JSON_HELP = 'to standard output, words for people to standard error';
+
+/** The flag of a command that has one result. */
+export const JSON_RESULT = ['--json', `write one JSON object ${JSON_HELP}`] as const;
+/** The flag of a command that says what happens as it happens. */
+export const JSON_LINES = ['--json', `write one JSON object a line ${JSON_HELP}`] as const;
+
 /** What is used of a property's JSON schema. */
 interface PropertySchema {
   readonly type?: string;

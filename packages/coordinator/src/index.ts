@@ -9,6 +9,7 @@ export { type EvaluateOptions, type EvaluationReport, evaluate, evaluateOptions 
 export { type ExportOptions, type ExportReport, exportOptions, exportRun } from './export-run.ts';
 export { type LoadedModel, loadModel } from './model.ts';
 export { type MetricDefinition, metricDefinitions } from './observe/index.ts';
+export { unwritableOutput, writeNewFolder } from './output-files.ts';
 export {
   type PictureFailure,
   type PicturePrediction,

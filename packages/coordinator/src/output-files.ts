@@ -4,7 +4,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { LockstepError } from '@lockstep/core';
 import writeFileAtomic from 'write-file-atomic';
 
-const unwritable = (path: string, error: unknown): LockstepError =>
+/** An error that names the place where results could not be written. */
+export const unwritableOutput = (path: string, error: unknown): LockstepError =>
   new LockstepError(
     'output-unwritable',
     `Cannot write ${path}: ${(error as Error).message}.`,
@@ -15,12 +16,15 @@ const unwritable = (path: string, error: unknown): LockstepError =>
 const exists = (message: string, nextStep: string): LockstepError =>
   new LockstepError('output-exists', message, nextStep);
 
+const alreadyThere = (folder: string): LockstepError =>
+  exists(`${folder} exists already.`, 'Name another folder with --out, or add --force.');
+
 /** Does something with the file system. @throws LockstepError `output-unwritable` */
 async function writing<Result>(path: string, write: () => Promise<Result>): Promise<Result> {
   try {
     return await write();
   } catch (error) {
-    throw error instanceof LockstepError ? error : unwritable(path, error);
+    throw error instanceof LockstepError ? error : unwritableOutput(path, error);
   }
 }
 
@@ -45,14 +49,15 @@ export async function writeNewFile(path: string, bytes: Uint8Array, force: boole
 /**
  * Writes a folder in one piece: its files are complete before it gets its name.
  * @param force whether to replace a folder that is there, if it holds nothing but files with names like `ours`
+ * @param ours by default no names, so that only an empty folder is replaced
  * @returns the absolute path
  * @throws LockstepError `output-exists`, `output-unwritable`
  */
 export async function writeNewFolder(
   path: string,
   files: readonly { readonly name: string; readonly bytes: Uint8Array }[],
-  force: boolean,
-  ours: RegExp,
+  force = false,
+  ours = /(?!)/,
 ): Promise<string> {
   const target = resolve(path);
   const isThere = await checkReplaceable(target, force, ours);
@@ -70,6 +75,8 @@ export async function writeNewFolder(
       if (isThere) await rename(target, old);
       await rename(content, target).catch(async (error) => {
         if (isThere) await rename(old, target);
+        // Made by someone else in the meantime.
+        if (error.code === 'ENOTEMPTY' || error.code === 'EEXIST') throw alreadyThere(target);
         throw error;
       });
     } finally {
@@ -91,6 +98,6 @@ async function checkReplaceable(target: string, force: boolean, ours: RegExp): P
   if (foreign !== undefined) {
     throw exists(`${target} holds ${foreign}, which no export wrote.`, 'Name a new folder with --out.');
   }
-  if (!force) throw exists(`${target} exists already.`, 'Name another folder with --out, or add --force.');
+  if (!force) throw alreadyThere(target);
   return true;
 }

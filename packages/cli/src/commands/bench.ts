@@ -19,17 +19,13 @@ import { LockstepError } from '@lockstep/core';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import type { z } from 'zod';
-import { addOptions, checkOptions } from '../options.ts';
+import { addOptions, checkOptions, JSON_LINES } from '../options.ts';
 import { bar, duration, integer, Output } from '../output.ts';
 import { interruptible } from '../signals.ts';
 import { tokenFrom } from '../token.ts';
 import { resultLines } from './bench-results.ts';
 import { showDownload } from './download-progress.ts';
 
-const JSON_FLAG = [
-  '--json',
-  'write one JSON object a line to standard output, words for people to standard error',
-] as const;
 const FILES =
   '\nWrites bench.json, bench.md and, for training, bench.svg. Exit codes: 0 done, 1 slower than the baseline.';
 
@@ -37,28 +33,28 @@ export function benchCommand(program: Command): void {
   const command = program
     .command('bench')
     .description('Measure how training scales over workers, in interleaved blocks, with intervals and fitted laws.')
-    .option(...JSON_FLAG)
+    .option(...JSON_LINES)
     .addHelpText('after', FILES);
   addOptions(command, benchOptions).action((flags: Flags) => run(flags, benchOptions, benchTraining));
 
   const engines = command
     .command('engines')
     .description('Compare the engines of this machine: gradients of one thread, by model and micro-batch.')
-    .option(...JSON_FLAG)
+    .option(...JSON_LINES)
     .addHelpText('after', FILES);
   addOptions(engines, enginesOptions).action((flags: Flags) => run(flags, enginesOptions, benchEngines));
 
   const aggregate = command
     .command('aggregate')
     .description('Measure the coordinator alone: sum and update against memory, and gradients over loopback.')
-    .option(...JSON_FLAG)
+    .option(...JSON_LINES)
     .addHelpText('after', FILES);
   addOptions(aggregate, aggregateOptions).action((flags: Flags) => run(flags, aggregateOptions, benchAggregate));
 
   const accuracy = command
     .command('accuracy')
     .description('Train every recipe, and measure how long it takes to reach given test accuracies.')
-    .option(...JSON_FLAG)
+    .option(...JSON_LINES)
     .addHelpText('after', '\nWrites bench.json and bench.md.');
   addOptions(accuracy, accuracyOptions).action((flags: Flags) => run(flags, accuracyOptions, benchAccuracy));
 }

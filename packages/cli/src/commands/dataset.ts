@@ -6,12 +6,10 @@ import { classCounts, fetchDataset, loadDataset, verifyDataset, writeContactShee
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { z } from 'zod';
-import { addOptions, checkOptions } from '../options.ts';
+import { addOptions, checkOptions, JSON_RESULT } from '../options.ts';
 import { integer, megabytes, Output } from '../output.ts';
 import { interruptible } from '../signals.ts';
 import { showDownload } from './download-progress.ts';
-
-const JSON_FLAG = ['--json', 'write one JSON object to standard output, words for people to standard error'] as const;
 
 const verifyOptions = z.strictObject({ dataDir: dataOptions.dataDir });
 
@@ -28,7 +26,7 @@ export function datasetCommand(program: Command): void {
   dataset
     .command('fetch')
     .description('Download whatever is missing or damaged into the cache.')
-    .option(...JSON_FLAG)
+    .option(...JSON_RESULT)
     .action(async ({ json }: { json?: boolean }) => {
       const output = new Output(json ?? false);
       const result = await fetchDataset({
@@ -47,7 +45,7 @@ export function datasetCommand(program: Command): void {
 
   addOptions(dataset.command('verify'), verifyOptions)
     .description('Check the files against the published checksums.')
-    .option(...JSON_FLAG)
+    .option(...JSON_RESULT)
     .action(async ({ json, ...flags }: { json?: boolean }) => {
       const output = new Output(json ?? false);
       const { dataDir } = checkOptions(verifyOptions, flags);
@@ -71,7 +69,7 @@ export function datasetCommand(program: Command): void {
 
   addOptions(dataset.command('show'), showOptions)
     .description('Write a picture of samples with their class names and print how many there are of each class.')
-    .option(...JSON_FLAG)
+    .option(...JSON_RESULT)
     .action(async ({ json, ...flags }: { json?: boolean }) => {
       const output = new Output(json ?? false);
       const { split: name, count, out, dataset: which, dataDir } = checkOptions(showOptions, flags);

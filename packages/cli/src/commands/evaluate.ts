@@ -4,7 +4,7 @@ import { writeConfusionMap } from '@lockstep/dataset';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { z } from 'zod';
-import { addOptions, checkOptions } from '../options.ts';
+import { addOptions, checkOptions, JSON_RESULT } from '../options.ts';
 import { integer, Output, percent, table } from '../output.ts';
 import { interruptible } from '../signals.ts';
 import { showDownload } from './download-progress.ts';
@@ -19,7 +19,7 @@ export function evaluateCommand(program: Command): void {
     .command('evaluate')
     .description('Evaluate the weights of a run on the test pictures: loss, accuracy, precision and recall per class.')
     .argument('[run]', 'folder of a run', 'latest')
-    .option('--json', 'write one JSON object to standard output, words for people to standard error');
+    .option(...JSON_RESULT);
   addOptions(command, options).action(async (run: string, { json, ...flags }: { json?: boolean }) => {
     const output = new Output(json ?? false);
     const { confusion: mapPath, ...checked } = checkOptions(options, flags);

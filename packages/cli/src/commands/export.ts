@@ -2,7 +2,7 @@
 import { exportOptions, exportRun } from '@lockstep/coordinator';
 import type { Command } from 'commander';
 import pc from 'picocolors';
-import { addOptions, checkOptions } from '../options.ts';
+import { addOptions, checkOptions, JSON_RESULT } from '../options.ts';
 import { megabytes, Output } from '../output.ts';
 
 /** The run is an argument. */
@@ -13,7 +13,7 @@ export function exportCommand(program: Command): void {
     .command('export')
     .description('Write the model of a run for tf.js, for anything that runs ONNX, or as safetensors.')
     .argument('[run]', 'folder of a run', 'latest')
-    .option('--json', 'write one JSON object to standard output, words for people to standard error')
+    .option(...JSON_RESULT)
     .addHelpText('after', '\nAll of them take pixels divided by 255, so 0 to 1: a light garment on black.');
   addOptions(command, options).action(async (run: string, { json, ...flags }: { json?: boolean }) => {
     const output = new Output(json ?? false);

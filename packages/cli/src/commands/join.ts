@@ -2,7 +2,7 @@
 import { cacheRoot } from '@lockstep/dataset';
 import { join, joinOptions } from '@lockstep/worker';
 import type { Command } from 'commander';
-import { addOptions, checkOptions } from '../options.ts';
+import { addOptions, checkOptions, JSON_LINES } from '../options.ts';
 import { Output } from '../output.ts';
 import { interruptible } from '../signals.ts';
 import { tokenFrom } from '../token.ts';
@@ -16,7 +16,7 @@ export function joinCommand(program: Command): void {
     .command('join')
     .description('Join a run as a worker: compute gradients for a coordinator, and dial again whenever it is lost.')
     .argument('<url>', 'address of the coordinator, as it shows it: ws://host:7070, or wss:// with TLS')
-    .option('--json', 'write one JSON object a line to standard output, words for people to standard error')
+    .option(...JSON_LINES)
     .addHelpText(
       'after',
       '\nThe token is also read from LOCKSTEP_TOKEN, which lists of processes do not show. Ctrl-C leaves the run.',

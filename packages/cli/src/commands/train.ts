@@ -4,7 +4,7 @@ import type { DoneEvent, EpochEvent, ProgressEvent, RunStatus, TrainEvent, Worke
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { livePage } from '../live-page.ts';
-import { addOptions, checkOptions } from '../options.ts';
+import { addOptions, checkOptions, JSON_LINES } from '../options.ts';
 import { bar, duration, integer, Output, percent } from '../output.ts';
 import { interruptible } from '../signals.ts';
 import { tokenFrom } from '../token.ts';
@@ -15,7 +15,7 @@ export function trainCommand(program: Command): void {
   const command = program
     .command('train')
     .description('Train a model with the workers of this machine. Without flags: the 784-256-10 net on Fashion-MNIST.')
-    .option('--json', 'write one JSON object a line to standard output, words for people to standard error')
+    .option(...JSON_LINES)
     .addHelpText('after', '\nFlags that are not given follow the recipe of the model. Ctrl-C stops the run cleanly.');
   addOptions(command, trainOptions).action(async ({ json, ...flags }: { json?: boolean; token?: string }) => {
     checkOptions(trainOptions, flags);

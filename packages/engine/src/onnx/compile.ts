@@ -8,9 +8,10 @@ import type { EngineConfig } from '../engine.ts';
 import { type Network, numElements, type Shape } from '../topology/network.ts';
 import type { Block } from './blocked.ts';
 import { GraphBuilder, type Value } from './graph.ts';
-import { applyLayer, type RuleContext, type RuleResult } from './layers.ts';
+import { applyLayer } from './layers.ts';
 import { dataTypes, encodeModel, type ModelDescription } from './proto.ts';
 import { reluAfterPool } from './reorder.ts';
+import type { RuleContext, RuleResult } from './rule.ts';
 
 /** Names of the graphs' inputs and outputs that are not parameters. */
 export const names = {
