@@ -16,7 +16,7 @@ const preference: readonly EngineKind[] = ['onnx', 'tensorflow', 'tfjs'];
 
 const creators: { readonly [kind in EngineKind]: (config: EngineConfig) => Promise<Engine> } = {
   onnx: async (config) => {
-    const { createOnnxEngine } = await import('./onnx/engine.ts');
+    const { createOnnxEngine } = await import('./onnx/node.ts');
     return createOnnxEngine(config);
   },
   tensorflow: async (config) => {

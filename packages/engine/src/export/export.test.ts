@@ -6,7 +6,7 @@ import { decodeSafetensors, fillFromTensors } from '@lockstep/core';
 import * as tf from '@tensorflow/tfjs';
 import * as ort from 'onnxruntime-node';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createOnnxEngine } from '../onnx/engine.ts';
+import { createOnnxEngine } from '../onnx/node.ts';
 import { distance, norm } from '../testing/differences.ts';
 import { randomParameters, randomSamples } from '../testing/inputs.ts';
 import { contractModels, layer, sequential3 } from '../testing/models.ts';

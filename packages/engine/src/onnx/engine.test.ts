@@ -1,5 +1,5 @@
 import { describeEngineContract } from '../testing/contract.ts';
-import { createOnnxEngine, createOnnxEngineWith } from './engine.ts';
+import { createOnnxEngine, createOnnxEngineWith } from './node.ts';
 
 describeEngineContract('onnx', createOnnxEngine);
 

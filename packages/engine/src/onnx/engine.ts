@@ -1,34 +1,19 @@
-/** The default engine: ONNX training graphs run by ONNX Runtime on one CPU thread. */
-import './quiet.ts';
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import * as ort from 'onnxruntime-node';
+/** The default engine: ONNX training graphs run by an ONNX Runtime. */
+import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import { fillDropoutMask } from '../dropout.ts';
 import type { Engine, EngineConfig, Evaluation, MicroBatch, RandomKey, Samples } from '../engine.ts';
 import { type Network, numElements } from '../topology/network.ts';
-import type { Block } from './blocked.ts';
 import { type CompiledGraph, compileInference, compileTraining, names, type ParameterBinding } from './compile.ts';
-import { findBlock } from './find-block.ts';
-import { release } from './release.ts';
-
-/** One thread per engine: a pool of engines uses the cores, and one thread always adds in the same order. */
-const sessionOptions: InferenceSession.SessionOptions = {
-  executionProviders: ['cpu'],
-  intraOpNumThreads: 1,
-  interOpNumThreads: 1,
-  executionMode: 'sequential',
-  graphOptimizationLevel: 'all',
-  enableCpuMemArena: true,
-  enableMemPattern: true,
-};
+import type { OnnxRuntime } from './runtime.ts';
 
 type Tensors = Record<string, Tensor>;
 
 /** Tensors that are windows into one flat vector, so that ONNX Runtime reads and writes there without a copy. */
-function bind(bindings: readonly ParameterBinding[], flat: Float32Array): Tensors {
+function bind({ Tensor }: OnnxRuntime, bindings: readonly ParameterBinding[], flat: Float32Array): Tensors {
   return Object.fromEntries(
     bindings.map(({ name, parameter: { offset, size }, dims }) => [
       name,
-      new ort.Tensor('float32', flat.subarray(offset, offset + size), dims),
+      new Tensor('float32', flat.subarray(offset, offset + size), dims),
     ]),
   );
 }
@@ -64,10 +49,10 @@ function groupSize(network: Network): number {
 
 class OnnxEngine implements Engine {
   readonly kind = 'onnx';
-  readonly device = 'cpu';
+  readonly device: string;
   readonly maxGroup: number;
+  readonly #runtime: OnnxRuntime;
   readonly #config: EngineConfig;
-  readonly #block: Block | undefined;
   readonly #inferenceSession: InferenceSession;
   readonly #inferenceParameters: Tensors;
   /** The parameters that all sessions read. */
@@ -78,17 +63,18 @@ class OnnxEngine implements Engine {
   readonly #sampleTensorsOf = new WeakMap<Uint8Array, SampleTensors>();
 
   constructor(
+    runtime: OnnxRuntime,
     config: EngineConfig,
-    block: Block | undefined,
     inference: CompiledGraph,
     inferenceSession: InferenceSession,
   ) {
     this.maxGroup = groupSize(config.network);
+    this.device = runtime.device;
+    this.#runtime = runtime;
     this.#config = config;
-    this.#block = block;
     this.#flat = new Float32Array(config.network.layout.numParameters);
     this.#inferenceSession = inferenceSession;
-    this.#inferenceParameters = bind(inference.parameters, this.#flat);
+    this.#inferenceParameters = bind(runtime, inference.parameters, this.#flat);
   }
 
   setParameters(flat: Float32Array): void {
@@ -106,9 +92,9 @@ class OnnxEngine implements Engine {
     let outputs = fetches.get(sums);
     if (!outputs) {
       outputs = {
-        ...bind(graph.produced, sums),
-        [names.lossSum]: new ort.Tensor('float32', this.#scalars.loss, [1]),
-        [names.numCorrect]: new ort.Tensor('float32', this.#scalars.correct, [1]),
+        ...bind(this.#runtime, graph.produced, sums),
+        [names.lossSum]: new this.#runtime.Tensor('float32', this.#scalars.loss, [1]),
+        [names.numCorrect]: new this.#runtime.Tensor('float32', this.#scalars.correct, [1]),
       };
       fetches.set(sums, outputs);
     }
@@ -116,11 +102,12 @@ class OnnxEngine implements Engine {
     batches.forEach(({ samples, key }, i) => {
       this.#feedSamples(feeds, samples, i);
       this.#feedMasks(feeds, graph, samples.count, key, i);
-      if (graph.countsFed) feeds[names.count(i)] = new ort.Tensor('float32', Float32Array.of(samples.count), [1]);
+      if (graph.countsFed)
+        feeds[names.count(i)] = new this.#runtime.Tensor('float32', Float32Array.of(samples.count), [1]);
     });
     const copies = await session.run(feeds, outputs);
     // The results are in `sums`; the binding's own copies of them are not needed.
-    for (const { data } of Object.values(copies)) release(data as Float32Array);
+    for (const { data } of Object.values(copies)) this.#runtime.release(data as Float32Array);
     sums[layout.lossIndex] = this.#scalars.loss[0]!;
     sums[layout.correctIndex] = this.#scalars.correct[0]!;
     sums[layout.countIndex] = counts.reduce((sum, count) => sum + count, 0);
@@ -168,11 +155,11 @@ class OnnxEngine implements Engine {
   #session(numBatches: number): Promise<TrainingSession> {
     let opened = this.#sessions.get(numBatches);
     if (!opened) {
-      const graph = compileTraining(this.#config, numBatches, this.#block);
-      opened = ort.InferenceSession.create(graph.bytes, sessionOptions).then((session) => ({
+      const graph = compileTraining(this.#config, numBatches, this.#runtime.block);
+      opened = this.#runtime.open(graph.bytes).then((session) => ({
         graph,
         session,
-        parameters: bind(graph.parameters, this.#flat),
+        parameters: bind(this.#runtime, graph.parameters, this.#flat),
         fetches: new WeakMap(),
       }));
       this.#sessions.set(numBatches, opened);
@@ -194,8 +181,8 @@ class OnnxEngine implements Engine {
     const tensors = {
       count,
       source: labels,
-      images: new ort.Tensor('uint8', images.subarray(0, count * size), [count, size]),
-      labels: new ort.Tensor('uint8', labels.subarray(0, count), [count]),
+      images: new this.#runtime.Tensor('uint8', images.subarray(0, count * size), [count, size]),
+      labels: new this.#runtime.Tensor('uint8', labels.subarray(0, count), [count]),
     };
     this.#sampleTensorsOf.set(images, tensors);
     return tensors;
@@ -212,23 +199,13 @@ class OnnxEngine implements Engine {
       }
       const used = mask.subarray(0, size);
       fillDropoutMask(rate, key, index, used);
-      feeds[name] = new ort.Tensor('uint8', used, [count, ...shape]);
+      feeds[name] = new this.#runtime.Tensor('uint8', used, [count, ...shape]);
     }
   }
 }
 
-/** The processor does not change. */
-let known: Promise<Block | undefined> | undefined;
-
-/** Opens the engine. Never call `gradient` on a thread that must stay responsive: ONNX Runtime computes on the caller's. */
-export async function createOnnxEngine(config: EngineConfig): Promise<Engine> {
-  known ??= findBlock(sessionOptions);
-  return createOnnxEngineWith(config, await known);
-}
-
-/** @param block of blocked convolutions; undefined for an engine without them */
-export async function createOnnxEngineWith(config: EngineConfig, block: Block | undefined): Promise<Engine> {
-  const inference = compileInference(config.network, block);
-  const session = await ort.InferenceSession.create(inference.bytes, sessionOptions);
-  return new OnnxEngine(config, block, inference, session);
+/** Opens an engine on a runtime. */
+export async function createOnnxEngineOn(runtime: OnnxRuntime, config: EngineConfig): Promise<Engine> {
+  const inference = compileInference(config.network, runtime.block);
+  return new OnnxEngine(runtime, config, inference, await runtime.open(inference.bytes));
 }

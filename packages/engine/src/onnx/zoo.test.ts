@@ -2,7 +2,7 @@
 // few finite differences, because the reference and tf.js in plain JavaScript take a tenth to some seconds a picture.
 import { describeEngineContract } from '../testing/contract.ts';
 import { type ZooName, zoo } from '../zoo/recipes.ts';
-import { createOnnxEngine } from './engine.ts';
+import { createOnnxEngine } from './node.ts';
 
 const models = (...names: ZooName[]) => names.map((name) => ({ name, topology: zoo[name].topology }));
 

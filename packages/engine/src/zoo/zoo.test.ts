@@ -2,7 +2,7 @@
 // hand-written gradients.
 import { describe, expect, it } from 'vitest';
 import type { Engine, Samples } from '../engine.ts';
-import { createOnnxEngine } from '../onnx/engine.ts';
+import { createOnnxEngine } from '../onnx/node.ts';
 import { addUp, distance, norm } from '../testing/differences.ts';
 import { randomParameters, randomSamples } from '../testing/inputs.ts';
 import { PlainModel } from '../testing/plain-model.ts';
