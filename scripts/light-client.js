@@ -4,7 +4,7 @@
  *
  *   node scripts/light-client.js ws://127.0.0.1:7070 200
  */
-import { parseTopology } from '@lockstep/engine';
+import { createEngine, parseTopology, sketchGradient } from '@lockstep/engine';
 import {
   closeCodes,
   decodeFromCoordinator,
@@ -24,6 +24,14 @@ const HANDSHAKES_AT_ONCE = 32;
 /** What is the same for all workers; made by the first. */
 let shared;
 const totals = { steps: new Set(), bytesDown: 0, bytesUp: 0, computeMs: 0, closeCodes: {} };
+
+/** A real engine passes the self-test for all: what is measured is the coordinator. */
+async function selfTest({ labelSmoothing, seed }, network) {
+  const engine = await createEngine('onnx', { network, labelSmoothing }, 'cpu');
+  const sketch = await sketchGradient(engine, network, seed);
+  await engine.dispose();
+  return sketch;
+}
 
 class LightWorker {
   #socket;
@@ -92,14 +100,19 @@ class LightWorker {
     }
   }
 
-  #welcome({ job: text, jobHash }) {
+  async #welcome({ job: text, jobHash }) {
     if (!shared) {
       const job = parseJob({ text, hash: jobHash });
-      const { layout } = parseTopology(job.topology);
-      shared = { job, layoutHash: layoutHash(layout.parameters), engine: new SoftmaxRegression(job) };
+      const network = parseTopology(job.topology);
+      shared = {
+        job,
+        layoutHash: layoutHash(network.layout.parameters),
+        engine: new SoftmaxRegression(job),
+        sketch: selfTest(job, network),
+      };
     }
     const ready = { jobHash, layoutHash: shared.layoutHash, engine: 'plain-js', device: 'cpu', shards: [] };
-    this.#send({ type: 'ready', ...ready });
+    this.#send({ type: 'ready', ...ready, sketch: await shared.sketch });
   }
 
   #fetch(shard) {

@@ -6,15 +6,12 @@
  *
  * With --workers 2: two remote workers with one thread each, against two local threads.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { median } from '@lockstep/bench';
-import { train } from '@lockstep/coordinator';
+import { openTrainer } from './trainer.js';
 
 const { values } = parseArgs({
   options: {
@@ -27,63 +24,25 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const numWorkers = Number(values.workers);
 const samplesPerBlock = { mlp: 60_000, cnn: 6144, resnet: 1024 };
-const COMMAND = fileURLToPath(new URL('../packages/cli/bin/lockstep.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-remote-'));
 let numRuns = 0;
 
-/** A run that trains one epoch whenever it is asked to and returns its rate. @param remote workers that dial in */
-function trainer(model, local, remote) {
-  const events = train({
-    model,
-    batchSize: 512,
-    workers: local,
-    minWorkers: Math.max(1, remote),
-    port: 0,
-    epochs: rounds + 3,
-    limitTrain: samplesPerBlock[model],
-    limitTest: 100,
-    runDir: join(folder, String(numRuns++)),
-    ...(values['data-dir'] ? { dataDir: values['data-dir'] } : {}),
+/** @param remote workers that dial in */
+const trainer = (model, local, remote) =>
+  openTrainer({
+    folder,
+    name: String(numRuns++),
+    local,
+    remote,
+    settings: {
+      model,
+      batchSize: 512,
+      epochs: rounds + 3,
+      limitTrain: samplesPerBlock[model],
+      limitTest: 100,
+      ...(values['data-dir'] ? { dataDir: values['data-dir'] } : {}),
+    },
   });
-  const children = [];
-  let url;
-  const listen = (event) => {
-    url = event.url;
-    for (let i = 0; i < remote; i++) {
-      children.push(
-        spawn(process.execPath, [COMMAND, 'join', url, '--workers', '1', '--json'], {
-          cwd: folder,
-          stdio: ['ignore', 'ignore', 'inherit'],
-          env: { ...process.env, LOCKSTEP_CACHE_DIR: join(folder, 'cache') },
-        }),
-      );
-    }
-  };
-  let steps = 0;
-  return {
-    async block() {
-      for (;;) {
-        const { value, done } = await events.next();
-        if (done) throw new Error('the run ended early');
-        if (value.event === 'listening') listen(value);
-        if (value.event === 'model') steps = value.stepsPerEpoch;
-        if (value.event === 'epoch') return value.samplesPerSecond;
-      }
-    },
-    /** Bytes per step and member since the last call. */
-    async traffic() {
-      const { members } = await (await fetch(`${url.replace(/^ws/, 'http')}/api/status`)).json();
-      return members
-        .filter(({ kind }) => kind === 'remote')
-        .map(({ bytesSent, bytesReceived }) => ({ bytesSent, bytesReceived, steps }));
-    },
-    async close() {
-      await events.return();
-      for (const child of children) child.kill('SIGKILL');
-      await Promise.all(children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'close')));
-    },
-  };
-}
 
 for (const model of values.models.split(',')) {
   const local = trainer(model, numWorkers, 0);
@@ -98,7 +57,7 @@ for (const model of values.models.split(',')) {
   const after = await remote.traffic();
   await Promise.all([local.close(), remote.close()]);
   const ratios = rates.remote.map((rate, i) => rate / rates.local[i]);
-  const steps = rounds * after[0].steps;
+  const steps = rounds * remote.stepsPerEpoch;
   const megabytes = (bytes) => `${(bytes / steps / 1e6).toFixed(2)} MB`;
   const range = `${Math.min(...ratios).toFixed(3)} to ${Math.max(...ratios).toFixed(3)}`;
   console.log(

@@ -1,62 +1,30 @@
 /** What makes models more accurate keeps the promise: the same bits whoever computes them, and after an interruption. */
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
-import { lockstep, offline, Running, smallDataset, temporaryFolder } from './lockstep.ts';
+import { describe, expect, it } from 'vitest';
+import { lockstep, offline, smallDataset, temporaryFolder } from './lockstep.ts';
+import { Ways } from './ways.ts';
 
 const dataDir = smallDataset(600, 100);
-const job = ['--model', 'mlp', '--epochs', '2', '--batch-size', '64', '--data-dir', dataDir];
-const sha256Of = (events: readonly { readonly weightsSha256?: string }[]): string => events.at(-1)!.weightsSha256!;
-
-const running: Running[] = [];
-afterAll(async () => {
-  for (const process of running) process.kill('SIGKILL');
-  await Promise.all(running.map(({ end }) => end));
-});
-
-async function local(args: readonly string[], workers: number): Promise<string> {
-  const { code, events, stderr } = await lockstep(['train', ...job, ...args, '--workers', String(workers), '--json']);
-  expect(code, stderr).toBe(0);
-  return sha256Of(events);
-}
-
-/** All gradients come from one worker that dials in. */
-async function remote(args: readonly string[]): Promise<string> {
-  const process = new Running(['train', ...job, ...args, '--workers', '0', '--port', '0', '--json']);
-  running.push(process);
-  const { url } = await process.event(({ event }) => event === 'listening');
-  running.push(new Running(['join', url, '--workers', '1', '--json']));
-  const { code, events, stderr } = await process.end;
-  expect(code, stderr).toBe(0);
-  return sha256Of(events);
-}
-
-/** What would be left of a run that was ended after step 13, in its second epoch, goes on with another number of workers. */
-async function resumed(args: readonly string[]): Promise<string> {
-  const cwd = temporaryFolder();
-  const keep = ['--checkpoint-every', '1', '--keep-checkpoints', '99'];
-  await lockstep(['train', ...job, ...args, ...keep, '--workers', '2', '--run-dir', 'run', '--json'], offline(), cwd);
-  const checkpoints = join(cwd, 'run', 'checkpoints');
-  for (const name of readdirSync(checkpoints)) if (name >= '000000014') rmSync(join(checkpoints, name));
-  rmSync(join(cwd, 'run', 'weights.safetensors'));
-  const goOn = ['train', '--resume', 'run', '--data-dir', dataDir, '--workers', '1', '--json'];
-  const { code, events, stderr } = await lockstep(goOn, offline(), cwd);
-  expect(code, stderr).toBe(0);
-  expect(events.find(({ event }) => event === 'resumed').runStep).toBe(13);
-  return sha256Of(events);
-}
+const flags = ['--model', 'mlp', '--epochs', '2', '--batch-size', '64'];
+const job = [...flags, '--data-dir', dataDir];
+const ways = new Ways(flags, dataDir);
 
 const mechanisms = [['--flip'], ['--shift', '2'], ['--erase', '0.5'], ['--ema', '0.9'], ['--validation', '100']];
 
 describe('weightsSha256', () => {
   it('is the same for 1, 2 and 3 workers, a remote one, and when it is resumed', async () => {
     const all = mechanisms.flat();
-    const hashes = await Promise.all([local(all, 1), local(all, 2), local(all, 3), remote(all), resumed(all)]);
+    const hashes = await Promise.all([
+      ...[1, 2, 3].map((workers) => ways.local(all, workers)),
+      ways.remote(all),
+      ways.resumed(all, 13),
+    ]);
     expect(hashes).toEqual(hashes.map(() => hashes[0]));
   });
 
   it('depends on each of the mechanisms', async () => {
-    const hashes = await Promise.all([[], ...mechanisms].map((args) => local([...args, '--epochs', '1'], 1)));
+    const hashes = await Promise.all([[], ...mechanisms].map((args) => ways.local([...args, '--epochs', '1'], 1)));
     expect(new Set(hashes).size).toBe(hashes.length);
   });
 });

@@ -113,7 +113,8 @@ export class Running {
     for (;;) {
       const found = this.events.slice(first).find(matches);
       if (found) return found;
-      if (this.child.exitCode !== null) throw new Error(`it ended: ${(await this.end).stderr}`);
+      if (this.child.exitCode !== null || this.child.signalCode !== null)
+        throw new Error(`it ended: ${(await this.end).stderr}`);
       await Promise.race([new Promise<void>((resolve) => this.#onEvent.push(resolve)), this.end]);
     }
   }

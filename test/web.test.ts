@@ -277,12 +277,14 @@ describe.skipIf(!chromiumPath)(`the live page${chromiumPath ? '' : ' (no Chromiu
         await expect.poll(scrolled('ArrowRight', 'scrollLeft'), { timeout: 20_000 }).toBeGreaterThan(0);
         await expect.poll(scrolled('ArrowDown', 'scrollTop'), { timeout: 20_000 }).toBeGreaterThan(0);
       }
-      expect(reached.slice(0, 7)).toEqual([
+      expect(reached.slice(0, 9)).toEqual([
         'Show the page in dark colours',
         'Epochs',
         'Workers',
         'Command to join',
         'Copy the command',
+        'Open the join page',
+        'QR code',
         'Confusion matrix',
         'Log, latest first',
       ]);

@@ -45,6 +45,7 @@ const templates: readonly ((random: RandomStream) => WorkerMessage)[] = [
     engine: 'onnx',
     device: 'cpu',
     shards: randomShards(random),
+    sketch: Array.from({ length: random.below(2000) }, () => random.normal()),
   }),
   (random) => ({ type: 'holds', shards: randomShards(random) }),
   (random) => ({ type: 'fetch', digest: randomDigest(random), offset: random.uint32() }),

@@ -1,18 +1,19 @@
 /** Attacks by those who never get to work: frames that are none, messages out of order, abuse of WebSocket and HTTP. */
 import type { RandomStream } from '@lockstep/core';
-import { closeCodes, encodeFrame, type WorkerMessage } from '@lockstep/protocol';
+import { closeCodes, encodeFrame, PROTOCOL_VERSION, type WorkerMessage } from '@lockstep/protocol';
 import type { Kind, Strike } from './attack.ts';
 import { bomb, flipped, hello, lie, noise, pick, randomBytes, soundFrame, spliced, truncated } from './frames.ts';
 import { opcodes, RawClient, upgradeRequest, wsFrame } from './raw-client.ts';
 import type { Target } from './target.ts';
 
-export const readyMessage = ({ job, layoutHash, numShards }: Target): WorkerMessage => ({
+export const readyMessage = ({ job, layoutHash, numShards, sketch }: Target): WorkerMessage => ({
   type: 'ready',
   jobHash: job.hash,
   layoutHash,
   engine: 'onnx',
   device: 'cpu',
   shards: Array.from({ length: numShards }, (_, shard) => shard),
+  sketch: [...sketch],
 });
 
 /** Frames that are mostly no good, said before hello, after it, or by a member; the first that is not ends the connection. */
@@ -78,7 +79,7 @@ function outOfOrder({ target, random }: Strike): readonly Case[] {
     said(malformed, hello(), ready, { type: 'holds', shards: [0, 4095] }),
     [malformed, wsFrame(encodeFrame(hello(), [Uint8Array.of(1)]))],
     [malformed, wsFrame(new Uint8Array(0))],
-    said(version, { ...hello(), protocol: 2 } as WorkerMessage),
+    said(version, { ...hello(), protocol: PROTOCOL_VERSION + 1 } as WorkerMessage),
     said(version, { ...hello(), protocol: Number.MAX_SAFE_INTEGER } as WorkerMessage),
     said(job, hello(), { ...ready, jobHash: strange } as WorkerMessage),
     said(job, hello(), { ...ready, layoutHash: strange } as WorkerMessage),

@@ -1,6 +1,6 @@
 /** What an attacker learns about a run by joining it properly: as much as any worker. */
 import { ShardPlan } from '@lockstep/core';
-import { parseTopology } from '@lockstep/engine';
+import { createEngine, parseTopology, sketchGradient } from '@lockstep/engine';
 import { encodeFrame, type JobText, layoutHash, parseJob } from '@lockstep/protocol';
 import { hello } from './frames.ts';
 import { RawClient, wsFrame } from './raw-client.ts';
@@ -18,6 +18,8 @@ export interface Target {
   /** SHA-256 of the partitions, and how long each is. */
   readonly partitions: readonly string[];
   readonly partitionBytes: number;
+  /** By which a worker shows that its engine is right. */
+  readonly sketch: readonly number[];
   /** Elements of a sum vector. */
   readonly sumLength: number;
   /** Longest WebSocket message that the coordinator takes. */
@@ -32,8 +34,12 @@ export async function spy(port: number): Promise<Target> {
   };
   await client.until(() => job !== undefined);
   await client.leave();
-  const { topology, numSamples, numShards, batchSize, partitions } = parseJob(job!);
-  const { parameters, sumLength } = parseTopology(topology).layout;
+  const { topology, numSamples, numShards, batchSize, partitions, labelSmoothing, seed } = parseJob(job!);
+  const network = parseTopology(topology);
+  const { parameters, sumLength } = network.layout;
+  const engine = await createEngine('onnx', { network, labelSmoothing }, 'cpu');
+  const sketch = await sketchGradient(engine, network, seed);
+  await engine.dispose();
   const maxNodes = 2 * Math.log2(numShards);
   return {
     port,
@@ -42,6 +48,7 @@ export async function spy(port: number): Promise<Target> {
     numShards,
     partitions,
     partitionBytes: new ShardPlan(numSamples, numShards, batchSize).shardSize(0) * SAMPLE_BYTES,
+    sketch,
     sumLength,
     maxMessageBytes: HEADER_BYTES + maxNodes * sumLength * Float32Array.BYTES_PER_ELEMENT,
   };

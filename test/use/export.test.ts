@@ -114,7 +114,7 @@ describe.each(['mlp', 'cnn', 'resnet'] as const)('an exported %s', (name) => {
       const network = parseTopology(JSON.parse(metadata.topology!));
       const parameters = new Float32Array(network.layout.numParameters);
       fillFromTensors(network.layout, parameters, tensors, path);
-      const engine = await createEngine('onnx', { network, labelSmoothing: 0 });
+      const engine = await createEngine('onnx', { network, labelSmoothing: 0 }, 'cpu');
       engine.setParameters(parameters);
       const classes = new Uint8Array(model.report.samples);
       for (let from = 0; from < classes.length; from += CHUNK) {

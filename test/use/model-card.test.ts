@@ -39,8 +39,20 @@ describe('the model card', () => {
     const settings = ['--epochs', '2', '--batch-size', '60', '--shards', '4', '--seed', '11', '--limit-train', '800'];
     const recipe = ['--optimizer', 'sgd', '--momentum', '0.8', '--learning-rate', '0.05', '--schedule', 'cosine'];
     const more = ['--warmup-steps', '3', '--weight-decay', '0.001', '--clip-norm', '0.7', '--label-smoothing', '0.05'];
+    const rounding = ['--wire', 'fp16'];
     const { code, events, stderr } = await lockstep(
-      ['train', '--data-dir', 'the data', ...settings, ...recipe, ...more, '--run-dir', 'my run', '--json'],
+      [
+        'train',
+        '--data-dir',
+        'the data',
+        ...settings,
+        ...recipe,
+        ...more,
+        ...rounding,
+        '--run-dir',
+        'my run',
+        '--json',
+      ],
       offline(),
       cwd,
     );
@@ -89,6 +101,18 @@ describe('the model card', () => {
     expect(card).toContain(events[0].sha256);
     expect(card).toContain('225,034 parameters');
     expect(card).toMatch(/engine onnx on cpu/);
+    expect(card).toContain('| gradients computed by | onnx on cpu |');
+    expect(card).toContain('trains the same weights');
+  });
+
+  it('does not promise the same bits where nobody can', async () => {
+    const cwd = temporaryFolder();
+    const args = ['train', '--data-dir', smallDataset(300, 50), '--epochs', '1', '--run-dir', 'run', '--json'];
+    const { code, stderr } = await lockstep([...args, '--reduction', 'fast'], offline(), cwd);
+    expect(code, stderr).toBe(0);
+    const card = readFileSync(join(cwd, 'run', 'README.md'), 'utf8');
+    expect(card).toContain('with other last bits');
+    expect(card).toContain('| reduction | fast: the last bits depend on who computed what |');
   });
 
   it('is whole, with every epoch once, when the run was killed on its way', async () => {

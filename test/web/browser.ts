@@ -15,8 +15,8 @@ export const chromiumPath: string | undefined = (process.env.PATH ?? '')
   .flatMap((folder) => NAMES.map((name) => join(folder, name)))
   .find((path) => existsSync(path));
 
-export const launch = (): Promise<Browser> =>
-  chromium.launch({ executablePath: chromiumPath!, args: ['--no-sandbox'] });
+export const launch = (args: readonly string[] = []): Promise<Browser> =>
+  chromium.launch({ executablePath: chromiumPath!, args: ['--no-sandbox', ...args] });
 
 export const PHONE: BrowserContextOptions = {
   viewport: { width: 390, height: 844 },

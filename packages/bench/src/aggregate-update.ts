@@ -54,7 +54,7 @@ export function openUpdate(topology: unknown, workers: number): OpenUpdate {
       let count = 0;
       do {
         throwIfInterrupted(signal);
-        const plan = { epoch: 0, step: runStep, runStep, count: numShards, learningRate: 1e-6 };
+        const plan = { epoch: 0, step: runStep, runStep, wire: 'fp32', count: numShards, learningRate: 1e-6 } as const;
         await pool.update(plan, partials, undefined);
         runStep++;
         count++;
@@ -71,11 +71,14 @@ function openPool(topology: unknown, network: Network, numShards: number, numThr
   const job = {
     topology,
     engine: 'onnx',
+    device: 'cpu',
     labelSmoothing: 0,
     augmentation: undefined,
     optimizer: optimizerDefaults.adam,
     ema: 0,
     testFlip: false,
+    keepsReference: false,
+    reduction: 'exact',
     seed: 0,
     numSamples: NUM_SAMPLES,
     numShards,
@@ -88,7 +91,7 @@ function openPool(topology: unknown, network: Network, numShards: number, numThr
 function partialSum(pool: WorkerPool, { layout }: Network, node: number): PartialSum {
   const sums = new Float32Array(layout.sumLength).fill(1e-3);
   sums[layout.countIndex] = 1;
-  const partial = pool.accept(node, new Uint8Array(sums.buffer));
+  const partial = pool.accept(node, new Uint8Array(sums.buffer), 'fp32');
   invariant(partial, 'a new pool has room for a partial sum of every shard');
   return partial;
 }

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { LockstepError } from '@lockstep/core';
-import type { EngineKind } from '@lockstep/engine';
+import { type EngineKind, prepareDevice } from '@lockstep/engine';
 import { within } from './within.ts';
 
 /** Threads run the compiled file, also where a test runs this one from source. */
@@ -14,6 +14,8 @@ const DEADLINE_MS = 10 * 60_000;
 export interface EngineOrder {
   readonly topology: unknown;
   readonly engine: EngineKind | 'auto';
+  /** As `--device` has it. */
+  readonly device: string;
   /** Samples. */
   readonly microBatch: number;
   /** Micro-batches that one call may take at most: the shards of a step. */
@@ -57,6 +59,7 @@ export class EngineSubject {
 
   /** Opens the engine and computes once. @throws LockstepError `engine-unavailable` when it does not work here */
   static async open(order: EngineOrder, signal: AbortSignal | undefined): Promise<EngineSubject> {
+    prepareDevice(order.device);
     const thread = new Worker(THREAD, { workerData: order, execArgv: [], stdout: true, stderr: true });
     const answer = await answerOf(thread, `opening ${order.engine}`, signal);
     if (answer.kind === 'open') return new EngineSubject(thread, answer, signal);

@@ -10,12 +10,19 @@ const answer = (message: EngineAnswer): void => port.postMessage(message);
 /** Samples of a call that tells how long a whole one would take. */
 const PROBE = 2;
 
-async function main({ topology, engine: wanted, microBatch, maxGroup, maxCallSeconds }: EngineOrder): Promise<void> {
+async function main({
+  topology,
+  engine: wanted,
+  device: asked,
+  microBatch,
+  maxGroup,
+  maxCallSeconds,
+}: EngineOrder): Promise<void> {
   const network = parseTopology(topology);
   const { layout, inputShape, numClasses } = network;
   const config = { network, labelSmoothing: 0 };
-  const { kind } = await chooseEngine(wanted, 'auto', config);
-  const engine = await createEngine(kind, config);
+  const { kind, device } = await chooseEngine(wanted, asked, config);
+  const engine = await createEngine(kind, config, device);
   const random = new RandomStream(0, purposes.jitter, 0, 0, 0);
   engine.setParameters(Float32Array.from({ length: layout.numParameters }, () => (random.below(2001) - 1000) / 20_000));
   const size = numElements(inputShape);

@@ -56,7 +56,9 @@ export async function* benchEngines(
         for (const microBatch of config.microBatches) {
           const name = `${model.name}, micro-batch ${microBatch}: ${engine}`;
           yield progress.event(`${name}: opening`);
-          const order = { topology: model.topology, engine, microBatch, maxGroup: SHARDS, maxCallSeconds };
+          // The others find their own; only `onnx` can be put on a device.
+          const device = engine === 'onnx' ? config.device : 'auto';
+          const order = { topology: model.topology, engine, device, microBatch, maxGroup: SHARDS, maxCallSeconds };
           const opened = await openOrReason(order, context.signal);
           progress.opened();
           if (typeof opened === 'string') {

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LoadedModel, TrainOptions } from '@lockstep/coordinator';
-import { LockstepError } from '@lockstep/core';
+import { LockstepError, type WireFormat } from '@lockstep/core';
 import type { ImageDataset } from '@lockstep/dataset';
 import type { EngineKind } from '@lockstep/engine';
 import type { Case } from './cases.ts';
@@ -21,13 +21,14 @@ const LOOPBACK_JOIN_SECONDS = 120;
 const OPENING_MS = 10 * 60_000;
 const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', 'localhost', '::1']);
 
-/** A model, an engine and a batch, which are measured with all numbers of workers in turns. */
+/** A model, an engine, a batch and a format, which are measured with all numbers of workers in turns. */
 export interface Setting {
   readonly model: LoadedModel;
   /** Name or path of the model, as it was given. */
   readonly given: string;
   readonly engine: EngineKind | 'auto';
   readonly batchSize: number;
+  readonly wire: WireFormat;
 }
 
 /** What all subjects share. */
@@ -64,7 +65,7 @@ export interface OpenCase {
 export async function openCase(
   what: Case,
   name: string,
-  { given, engine }: Setting,
+  { given, engine, wire }: Setting,
   oneThreadRate: number,
   place: Place,
 ): Promise<OpenCase> {
@@ -90,6 +91,7 @@ export async function openCase(
       batchSize,
       shards,
       engine,
+      wire,
       runDir: await mkdtemp(join(folder, 'run-')),
       ...placeOptions(what, place),
     },

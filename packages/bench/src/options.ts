@@ -1,8 +1,8 @@
 /** Every setting of a benchmark, once: the schema gives its type, its default, its check and its line of help. */
 import { availableParallelism } from 'node:os';
 import { dataOptions, trainOptions } from '@lockstep/coordinator';
-import { LockstepError } from '@lockstep/core';
-import { engineKinds } from '@lockstep/engine';
+import { LockstepError, wireFormats } from '@lockstep/core';
+import { engineKinds, isDeviceName } from '@lockstep/engine';
 import { z } from 'zod';
 
 /** Most workers that are measured unless asked for. */
@@ -97,6 +97,10 @@ export const benchOptions = z.strictObject({
     .optional()
     .describe('engines, separated by commas (default: auto)')
     .meta(LIST),
+  wire: commaList(oneOf(...wireFormats))
+    .optional()
+    .describe('formats in which gradients travel, separated by commas: fp32, fp16, int8 (default: fp32)')
+    .meta(LIST),
   scaling: z
     .enum(['strong', 'weak', 'both'])
     .optional()
@@ -131,6 +135,11 @@ export const enginesOptions = z.strictObject({
     .optional()
     .describe(`engines, separated by commas (default: ${engineKinds.join()})`)
     .meta(LIST),
+  device: z
+    .string()
+    .refine((name) => name !== 'auto' && isDeviceName(name), 'not a device: see lockstep devices')
+    .default('cpu')
+    .describe('what the engine onnx runs on; lockstep devices lists what works here'),
   batchSizes: batchSizes
     .optional()
     .describe('samples of a micro-batch, separated by commas (default: 16,64,256; with --quick 64)')
@@ -241,6 +250,7 @@ export function resolveBench(options: BenchOptions) {
     ...checked,
     ...timing(checked),
     models: checked.models ?? ['mlp', 'cnn'],
+    wire: checked.wire ?? (['fp32'] as const),
     batchSizes: checked.batchSizes ?? [512],
     engines: checked.engines ?? (['auto'] as const),
     workers,

@@ -102,7 +102,7 @@ interface Axes {
 }
 
 function panelOf(panel: Panel, top: number): string {
-  const [{ model, engine, device, batchSize }] = panel;
+  const [{ model, engine, device, batchSize, wire }] = panel;
   const points = panel.flatMap((series) => series.points);
   const most = Math.max(2, ...points.map(({ workers }) => workers));
   const highest = Math.max(...points.map(({ rate }) => rate.high));
@@ -115,7 +115,7 @@ function panelOf(panel: Panel, top: number): string {
     .range([bottom, MARGIN.top]);
   const axes = { x, y };
   return element('g', { class: 'chart', transform: `translate(0 ${top})` }, [
-    words('text', { class: 'panel', x: 16, y: 20 }, `${model}, batch ${batchSize}, ${engine} on ${device}`),
+    words('text', { class: 'panel', x: 16, y: 20 }, `${model}, batch ${batchSize}, ${engine} on ${device}, ${wire}`),
     ...gridOf(axes, most),
     ...idealOf(panel, axes),
     ...LOOKS.flatMap(({ place, scaling, color }) => {

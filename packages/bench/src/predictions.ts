@@ -66,6 +66,6 @@ function predictOver(measured: Series, base: Point, link: Link, counts: readonly
     const point = asMeasured ? measured.points.find((candidate) => candidate.workers === workers) : undefined;
     return { ...step, measured: point ? point.rate.median / step.rate : null };
   });
-  const { model, engine } = measured;
-  return { model, engine, batchSize: base.batchSize, shards: base.shards, link, points };
+  const { model, engine, wire } = measured;
+  return { model, engine, wire, batchSize: base.batchSize, shards: base.shards, link, points };
 }

@@ -155,6 +155,7 @@ const predictedPoint = z.object({
 const prediction = z.object({
   model: z.string(),
   engine: z.string(),
+  wire: z.string(),
   batchSize: count,
   shards: count,
   link: z.object({ name: z.string(), bytesPerSecond: z.number().nullable(), roundTripMs: z.number() }),

@@ -5,7 +5,7 @@
  *   node synthetic-workers.js <url> <number of workers>
  */
 import { coveringNodes } from '@lockstep/core';
-import { parseTopology } from '@lockstep/engine';
+import { createEngine, parseTopology, sketchGradient } from '@lockstep/engine';
 import {
   type CoordinatorMessage,
   decodeFromCoordinator,
@@ -21,15 +21,28 @@ import { WebSocket } from 'ws';
 
 const [url = '', count = '1'] = process.argv.slice(2);
 
-/** What is the same for all workers; made by the first. */
-let shared: { readonly numShards: number; readonly layoutHash: string; readonly sums: Uint8Array } | undefined;
+/** What is the same for all workers. */
+interface Shared {
+  readonly numShards: number;
+  readonly layoutHash: string;
+  /** Of a real engine, since those who fail the self-test are sent away. */
+  readonly sketch: number[];
+  readonly sums: Uint8Array;
+}
 
-function understand({ job: text, jobHash }: MessageOf<CoordinatorMessage, 'welcome'>): NonNullable<typeof shared> {
-  const { topology, numShards } = parseJob({ text, hash: jobHash });
-  const { layout } = parseTopology(topology);
+/** Made by the first. */
+let shared: Promise<Shared> | undefined;
+
+async function understand({ job: text, jobHash }: MessageOf<CoordinatorMessage, 'welcome'>): Promise<Shared> {
+  const { topology, numShards, labelSmoothing, seed } = parseJob({ text, hash: jobHash });
+  const network = parseTopology(topology);
+  const engine = await createEngine('onnx', { network, labelSmoothing }, 'cpu');
+  const sketch = await sketchGradient(engine, network, seed);
+  await engine.dispose();
+  const { layout } = network;
   const sums = new Float32Array(layout.sumLength).fill(1e-3);
   sums[layout.countIndex] = 1;
-  return { numShards, layoutHash: layoutHash(layout.parameters), sums: new Uint8Array(sums.buffer) };
+  return { numShards, layoutHash: layoutHash(layout.parameters), sketch, sums: new Uint8Array(sums.buffer) };
 }
 
 function startWorker(name: string): void {
@@ -43,21 +56,23 @@ function startWorker(name: string): void {
   socket.on('open', () => {
     send({ type: 'hello', protocol: PROTOCOL_VERSION, name, threads: 1, runtime: 'synthetic' });
   });
-  socket.on('message', (bytes) => {
+  socket.on('message', async (bytes) => {
     const { message } = decodeFromCoordinator(bytes as Buffer);
     switch (message.type) {
       case 'welcome': {
         shared ??= understand(message);
         const { jobHash } = message;
-        send({ type: 'ready', jobHash, layoutHash: shared.layoutHash, engine: 'none', device: 'cpu', shards: [] });
+        const { layoutHash, sketch } = await shared;
+        send({ type: 'ready', jobHash, layoutHash, engine: 'none', device: 'cpu', shards: [], sketch });
         break;
       }
       case 'work': {
         // It says of no data that it is here, so its speed is not measured and shares stay even.
         const { assignment, generation, runStep, from, to } = message;
-        const nodes = coveringNodes({ from, to }, shared!.numShards);
+        const { numShards, sums } = await shared!;
+        const nodes = coveringNodes({ from, to }, numShards);
         const startedAt = performance.now();
-        const payload = nodes.map(() => shared!.sums);
+        const payload = nodes.map(() => sums);
         send({ type: 'result', assignment, generation, runStep, nodes, startedAt, computeMs: 0 }, payload);
         break;
       }

@@ -19,11 +19,11 @@ export function trainingSections({ series, engineAlone, predictions, memory, dat
 const PLACES = { local: 'local threads', remote: 'processes on loopback', joined: 'joined workers' } as const;
 
 function seriesSection(series: Series): string[] {
-  const { model, engine, device, batchSize, place, scaling, points } = series;
+  const { model, engine, device, batchSize, place, scaling, points, wire } = series;
   const growing = scaling === 'weak' ? ' for each worker' : '';
   return [
     heading(`${model}: ${PLACES[place]}, ${scaling} scaling`),
-    `Batch ${batchSize}${growing}, ${engine} on ${device}. Median and interval; ${confidenceOf(points)}.`,
+    `Batch ${batchSize}${growing}, ${engine} on ${device}, gradients as ${wire}. Median and interval; ${confidenceOf(points)}.`,
     rateTable(series),
     phaseTable(points),
     ...(points.some(({ network }) => network) ? [networkTable(points)] : []),
@@ -150,7 +150,7 @@ function predictionSections(predictions: readonly Prediction[]): string[] {
   ];
 }
 
-function predictionSection({ model, batchSize, link, points }: Prediction): string[] {
+function predictionSection({ model, batchSize, wire, link, points }: Prediction): string[] {
   const wasMeasured = points.some(({ measured }) => measured !== null);
   const head = ['workers', 'samples/s', 'step in ms', 'compute', 'transfer', 'latency', 'update'];
   const rows = points.map(({ workers, rate, stepMs, computeMs, transferMs, latencyMs, updateMs, measured }) => [
@@ -162,7 +162,7 @@ function predictionSection({ model, batchSize, link, points }: Prediction): stri
   const best = bestPrediction(points);
   const verdict = best ? ` Best of these: ${best.workers} ${best.workers === 1 ? 'worker' : 'workers'}.` : '';
   return [
-    `**${model}**, batch ${batchSize}, link ${link.name}.${verdict}`,
+    `**${model}**, batch ${batchSize}, gradients as ${wire}, link ${link.name}.${verdict}`,
     table(wasMeasured ? [...head, 'measured / predicted'] : head, rows),
   ];
 }

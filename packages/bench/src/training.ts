@@ -20,8 +20,6 @@ import { buildSeries, type MeasuredCase } from './series.ts';
 import { estimate } from './statistics.ts';
 import { throwIfInterrupted } from './within.ts';
 
-/** How numbers travel; there is one way so far. */
-const WIRE = 'float32';
 /** Of a memory measurement, in seconds. */
 const MEMORY_SECONDS = 0.3;
 
@@ -102,13 +100,15 @@ export async function* benchTraining(
   }
 }
 
-async function settingsOf({ models, engines, batchSizes }: BenchConfig): Promise<Setting[]> {
+async function settingsOf({ models, engines, batchSizes, wire }: BenchConfig): Promise<Setting[]> {
   const loaded = await Promise.all(models.map(async (given) => ({ given, model: await loadModel(given) })));
   return loaded.flatMap(({ given, model }) =>
     engines.flatMap((engine) =>
-      batchSizes.map((batchSize): Setting => {
-        return { model, given, engine, batchSize };
-      }),
+      batchSizes.flatMap((batchSize) =>
+        wire.map((format): Setting => {
+          return { model, given, engine, batchSize, wire: format };
+        }),
+      ),
     ),
   );
 }
@@ -124,11 +124,17 @@ async function* measureSetting(
   const order = {
     topology: model.topology,
     engine: setting.engine,
+    // A thread by itself, against which threads are measured.
+    device: setting.engine === 'onnx' || setting.engine === 'auto' ? 'cpu' : 'auto',
     microBatch,
     maxGroup: config.shards,
     maxCallSeconds: Infinity,
   };
-  const title = config.engines.length > 1 ? `${model.name}, ${setting.engine}` : model.name;
+  const title = [
+    model.name,
+    ...(config.engines.length > 1 ? [setting.engine] : []),
+    ...(config.wire.length > 1 ? [setting.wire] : []),
+  ].join(', ');
   yield progress.event(`${title}: opening the engine`);
   const alone = await EngineSubject.open(order, signal);
   const open: OpenCase[] = [];
@@ -171,7 +177,7 @@ async function* measureSetting(
       model: model.name,
       numParameters: model.network.layout.numParameters,
       ...(first?.run.engine ?? alone),
-      wire: WIRE,
+      wire: setting.wire,
       batchSize,
     };
     const { engine, device } = alone;

@@ -17,6 +17,8 @@ const commands = {
   predict: async () => (await import('./commands/predict.ts')).predictCommand,
   export: async () => (await import('./commands/export.ts')).exportCommand,
   dataset: async () => (await import('./commands/dataset.ts')).datasetCommand,
+  devices: async () => (await import('./commands/devices.ts')).devicesCommand,
+  setup: async () => (await import('./commands/setup.ts')).setupCommand,
 } as const;
 
 /** @param first word of the command line; when it names no command, the program knows all of them */

@@ -1,14 +1,22 @@
 /**
- * Checkpoints: weights, optimizer state and moving average as safetensors, the position in the run as JSON beside it. Everything else is
+ * Checkpoints: weights, optimizer state and what goes with them as safetensors, the position in the run as JSON beside it. Everything else is
  * computed again from those, to the same bits.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decodeSafetensors, encodeSafetensors, fillFromTensors, type ParameterLayout, tensorsOf } from '@lockstep/core';
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  fillFromTensors,
+  type ParameterLayout,
+  tensorsOf,
+  type WireFormat,
+} from '@lockstep/core';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
 import { type TargetState, targetState } from './target.ts';
+import { wireState } from './wire-choice.ts';
 
 /** Where in the run the next step is. */
 export interface Position {
@@ -33,8 +41,14 @@ export interface Checkpoint {
   readonly optimizer: readonly Float32Array[];
   /** Moving average of the parameters, where the run keeps one. */
   readonly average: Float32Array | undefined;
+  /** The parameters as the workers have them, where those are sent rounded changes. */
+  readonly reference: Float32Array | undefined;
   /** Undefined in checkpoints of earlier versions. */
   readonly target: TargetState | undefined;
+  /** Kinds of engines that have taken part so far. */
+  readonly engines: readonly string[];
+  /** In which gradients travel; undefined while that is not decided. */
+  readonly wire: WireFormat | undefined;
 }
 
 const manifestSchema = z.object({
@@ -45,12 +59,15 @@ const manifestSchema = z.object({
   position: z.object({ epoch: z.int(), step: z.int(), runStep: z.int() }),
   partialEpoch: z.object({ lossSum: z.number(), numCorrect: z.number(), count: z.number() }),
   target: targetState.optional(),
+  wire: wireState.optional(),
+  engines: z.array(z.string()).optional(),
 });
 
 const FOLDER = 'checkpoints';
 const MANIFEST = /^\d{9}\.json$/;
 const OPTIMIZER = 'optimizer/';
 const AVERAGE = 'average/parameters';
+const REFERENCE = 'reference/parameters';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -70,10 +87,21 @@ export class CheckpointStore {
   }
 
   /** Writes a checkpoint, and removes the oldest ones. The manifest comes last: without it, a checkpoint does not count. */
-  async save({ position, partialEpoch, parameters, optimizer, average, target }: Checkpoint): Promise<void> {
+  async save({
+    position,
+    partialEpoch,
+    parameters,
+    optimizer,
+    average,
+    reference,
+    target,
+    wire,
+    engines,
+  }: Checkpoint): Promise<void> {
     await mkdir(this.#folder, { recursive: true });
     const state = optimizer.map((values, i) => ({ name: `${OPTIMIZER}${i}`, shape: [values.length], values }));
     if (average) state.push({ name: AVERAGE, shape: [average.length], values: average });
+    if (reference) state.push({ name: REFERENCE, shape: [reference.length], values: reference });
     const bytes = encodeSafetensors({
       tensors: [...tensorsOf(this.#layout, parameters), ...state],
       metadata: { format: 'lockstep checkpoint' },
@@ -84,6 +112,8 @@ export class CheckpointStore {
       position,
       partialEpoch,
       target,
+      wire,
+      engines: [...engines],
     };
     const base = join(this.#folder, String(position.runStep).padStart(9, '0'));
     await writeFileAtomic(`${base}.safetensors`, Buffer.from(bytes.buffer));
@@ -128,8 +158,9 @@ export class CheckpointStore {
     const parameters = new Float32Array(this.#layout.numParameters);
     fillFromTensors(this.#layout, parameters, tensors, file);
     const optimizer = tensors.filter(({ name }) => name.startsWith(OPTIMIZER)).map(({ values }) => values);
-    const average = tensors.find(({ name }) => name === AVERAGE)?.values;
-    const { position, partialEpoch, target } = manifest;
-    return { position, partialEpoch, parameters, optimizer, average, target };
+    const named = (wanted: string): Float32Array | undefined => tensors.find(({ name }) => name === wanted)?.values;
+    const { position, partialEpoch, target, wire, engines = [] } = manifest;
+    const [average, reference] = [named(AVERAGE), named(REFERENCE)];
+    return { position, partialEpoch, parameters, optimizer, average, reference, target, wire, engines };
   }
 }

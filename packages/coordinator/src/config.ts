@@ -3,6 +3,7 @@ import { LockstepError, optimizerDefaults, optimizerNames, scheduleNames } from 
 import { defaultRecipe, type Recipe } from '@lockstep/engine';
 import { engineOptions } from '@lockstep/worker';
 import { z } from 'zod';
+import { wireSettings } from './wire-choice.ts';
 
 const positive = z.int().positive();
 const rate = z.number().positive();
@@ -105,6 +106,18 @@ export const trainOptions = z.strictObject({
     .max(2 ** 32 - 1)
     .default(0)
     .describe('seed of everything random'),
+  wire: z
+    .enum(wireSettings)
+    .default('fp32')
+    .describe(
+      'how gradients and changes of the weights are rounded for the way; part of the result, like the seed; auto tries all with the remote workers and keeps the fastest',
+    ),
+  reduction: z
+    .enum(['exact', 'fast'])
+    .default('exact')
+    .describe(
+      'fast: a worker computes its shards together, for big GPUs; the last bits then depend on who computed what',
+    ),
   workers: z
     .int()
     .min(0)

@@ -1,7 +1,7 @@
 /** Evaluates the saved weights of a run. */
 import { fillFromTensors, optimizerDefaults } from '@lockstep/core';
-import { chooseEngine, parseTopology } from '@lockstep/engine';
-import { computeOptions, defaultNumThreads, WorkerPool } from '@lockstep/worker';
+import { chooseEngine, numEngineThreads, parseTopology } from '@lockstep/engine';
+import { computeOptions, WorkerPool } from '@lockstep/worker';
 import { z } from 'zod';
 import { checkAgainst, dataOptions, runOption, testFlipOption } from './config.ts';
 import { checkFits } from './model.ts';
@@ -51,10 +51,13 @@ export async function evaluate(options: EvaluateOptions = {}, context: RunContex
     job: {
       topology: run.modelTopology,
       engine: engine.kind,
+      device: engine.device,
       labelSmoothing: 0,
       augmentation: undefined,
       optimizer: optimizerDefaults.sgd,
       ema: 0,
+      keepsReference: false,
+      reduction: 'exact',
       testFlip,
       seed: 0,
       // Nothing is trained.
@@ -65,7 +68,7 @@ export async function evaluate(options: EvaluateOptions = {}, context: RunContex
     network,
     train: undefined,
     test: dataset.test,
-    numThreads: config.workers ?? defaultNumThreads(),
+    numThreads: numEngineThreads(engine, config.workers),
     onRecovery: undefined,
   });
   try {

@@ -94,7 +94,7 @@ export class ModelCard {
     ].join('\n\n');
   }
 
-  #again({ weightsSha256 }: DoneEvent): string {
+  #again({ weightsSha256, engines = [] }: DoneEvent): string {
     const { config, dataset, engine, folder } = this.#parts;
     const command = reproductionCommand({
       config: withoutAccess(config),
@@ -106,7 +106,11 @@ export class ModelCard {
     return [
       '## Again',
       `\`\`\`sh\n${command}\n\`\`\``,
-      `trains the same weights, whatever the number of workers and machines, on this kind of processor and engine (another rounds differently). Their SHA-256, as little-endian float32 in the order of the layout, is\n\n\`\`\`\n${weightsSha256}\n\`\`\``,
+      `${
+        isExact(config, engines)
+          ? 'trains the same weights, whatever the number of workers and machines, on this kind of processor and engine (another rounds differently).'
+          : 'trains like this, but to weights with other last bits: see "reduction" below.'
+      } Their SHA-256, as little-endian float32 in the order of the layout, is\n\n\`\`\`\n${weightsSha256}\n\`\`\``,
       `To use them as they are:\n\n\`\`\`sh\nnpx lockstep evaluate ${path}\nnpx lockstep predict --run ${path} picture.jpg\nnpx lockstep export ${path} --format onnx\n\`\`\``,
     ].join('\n\n');
   }
@@ -143,7 +147,7 @@ export class ModelCard {
     ].join('\n\n');
   }
 
-  #recipe({ samples, targetReached, secondsToTarget = 0 }: DoneEvent): string {
+  #recipe({ samples, targetReached, secondsToTarget = 0, engines = [] }: DoneEvent): string {
     const { config } = this.#parts;
     const { optimizer } = config;
     const settings: [string, unknown][] = [
@@ -167,6 +171,8 @@ export class ModelCard {
       ['moving average of the weights', config.ema > 0 ? `decay ${config.ema}; it is the result` : 'none'],
       ['largest norm of the gradient', config.clipNorm ?? 'not bounded'],
       ['seed', config.seed],
+      ...(engines.length > 0 ? [['gradients computed by', engines.join(', ')] as [string, unknown]] : []),
+      ['reduction', reductionOf(config, engines)],
       ['training samples, over all epochs', integer(samples)],
     ];
     const rows = settings.map(([name, value]) => [name, String(value)]);
@@ -186,6 +192,20 @@ export class ModelCard {
 }
 
 /** In words. */
+/** Whether the same command ends with the same bits. */
+const isExact = ({ reduction, wire }: TrainConfig, engines: readonly string[]): boolean =>
+  reduction === 'exact' && wire !== 'auto' && engines.length <= 1;
+
+/** What the last bits of the weights depend on. */
+function reductionOf({ reduction, wire }: TrainConfig, engines: readonly string[]): string {
+  const format =
+    wire === 'fp32' ? '' : `; gradients rounded (${wire}${wire === 'auto' ? ': the format was chosen by speed' : ''})`;
+  if (reduction === 'fast') return `fast: the last bits depend on who computed what${format}`;
+  if (engines.length > 1)
+    return `exact, but engines of several kinds took part: the last bits depend on who computed what${format}`;
+  return `exact: the same bits whoever computes them, on one kind of processor${format}`;
+}
+
 function augmentationOf({ flip, shift, erase }: TrainConfig): string {
   const changes = [
     ...(flip ? ['mirrored at random'] : []),

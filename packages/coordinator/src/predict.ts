@@ -69,7 +69,7 @@ export async function* predict(
   const { kind, device } = await chooseEngine(config.engine, config.device, { network, labelSmoothing: 0 });
   context.onRun?.({ runDir: run.path, model: network.name, engine: `${kind} on ${device}` });
   const testFlip = config.testFlip ?? usesTestFlip(run);
-  const engine = await createEngine(kind, { network, labelSmoothing: 0 });
+  const engine = await createEngine(kind, { network, labelSmoothing: 0 }, device);
   try {
     engine.setParameters(parameters);
     for (const file of files) {

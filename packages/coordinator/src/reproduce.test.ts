@@ -25,7 +25,7 @@ describe('reproductionCommand', () => {
       ...{ epochs: 3, batchSize: 100, shards: 16, learningRate: 0.1, schedule: 'constant', warmupSteps: 5, seed: 7 },
       ...{ optimizer: 'sgd', momentum: 0.5, weightDecay: 1e-7, clipNorm: 1, labelSmoothing: 0.1 },
       ...{ shift: 2, erase: 0.25, ema: 0.99, targetAccuracy: 0.75, validation: 100 },
-      ...{ limitTrain: 1000, limitTest: 50, device: 'cpu' },
+      ...{ limitTrain: 1000, limitTest: 50, device: 'cpu', wire: 'int8', reduction: 'fast' },
     };
     const command = commandFor(options);
     for (const [name, value] of Object.entries(options)) {

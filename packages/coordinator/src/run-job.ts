@@ -1,7 +1,7 @@
 /** What a run does: the job of its workers, the digest by which a checkpoint knows it, and what is written down of it. */
 import { createHash } from 'node:crypto';
 import { isAugmented } from '@lockstep/core';
-import type { EngineChoice, EngineKind } from '@lockstep/engine';
+import type { EngineChoice } from '@lockstep/engine';
 import type { Job } from '@lockstep/worker';
 import { type TrainConfig, withoutAccess } from './config.ts';
 import type { RunData } from './hold-out.ts';
@@ -9,12 +9,13 @@ import type { LoadedModel } from './model.ts';
 import type { RunFolder } from './run-folder.ts';
 
 /** @param numSamples in the training set */
-export function jobOf(config: TrainConfig, topology: unknown, engine: EngineKind, numSamples: number): Job {
+export function jobOf(config: TrainConfig, topology: unknown, engine: EngineChoice, numSamples: number): Job {
   const { flip, shift, erase } = config;
   const augmentation = { flip, shift, erase };
   return {
     topology,
-    engine,
+    engine: engine.kind,
+    device: engine.device,
     labelSmoothing: config.labelSmoothing,
     augmentation: isAugmented(augmentation) ? augmentation : undefined,
     optimizer: config.optimizer,
@@ -24,6 +25,8 @@ export function jobOf(config: TrainConfig, topology: unknown, engine: EngineKind
     numSamples,
     numShards: config.shards,
     batchSize: config.batchSize,
+    keepsReference: config.wire !== 'fp32',
+    reduction: config.reduction,
   };
 }
 
@@ -57,7 +60,22 @@ export async function describeRun(
 export function jobIdentity(job: Job, config: TrainConfig, dataset: RunData): string {
   const { epochs, learningRate, schedule, warmupSteps, clipNorm, targetAccuracy } = config;
   const validation = config.validation || undefined;
-  const schedules = { epochs, learningRate, schedule, warmupSteps, clipNorm, targetAccuracy, validation };
-  const parts = { job, ...schedules, dataset: dataset.sha256 };
+  // What is as it was before there was a choice stays out, so that earlier checkpoints are known again.
+  const { keepsReference: _, reduction: __, device, ...asBefore } = job;
+  const gpu = job.engine === 'onnx' && device !== 'cpu' ? device : undefined;
+  const wire = config.wire === 'fp32' ? undefined : config.wire;
+  const reduction = config.reduction === 'exact' ? undefined : config.reduction;
+  const schedules = {
+    epochs,
+    learningRate,
+    schedule,
+    warmupSteps,
+    clipNorm,
+    targetAccuracy,
+    validation,
+    wire,
+    reduction,
+  };
+  const parts = { job: asBefore, gpu, ...schedules, dataset: dataset.sha256 };
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

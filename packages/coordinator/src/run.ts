@@ -1,11 +1,19 @@
 /** A run, step after step: initial weights or a checkpoint, epochs of steps, evaluation, checkpoints, final weights. */
-import { initializeParameters, LockstepError, learningRateAt, type Schedule, type ShardPlan } from '@lockstep/core';
+import {
+  initializeParameters,
+  LockstepError,
+  learningRateAt,
+  type Schedule,
+  type ShardPlan,
+  type WireFormat,
+} from '@lockstep/core';
 import { chooseEngine } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent, ModelEvent, StepEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
-import { MAX_STEPS, type StepPlan, type WorkerPool } from '@lockstep/worker';
+import { defaultNumThreads, MAX_STEPS, type StepPlan, type WorkerPool } from '@lockstep/worker';
 import { CheckpointStore, type PartialEpoch, type Position } from './checkpoint.ts';
 import type { TrainConfig } from './config.ts';
 import { EpochSums, NOTHING } from './epoch-sums.ts';
+import { LOCAL, type StepReport } from './fleet/index.ts';
 import type { RunData } from './hold-out.ts';
 import { Inbox } from './inbox.ts';
 import type { LoadedModel } from './model.ts';
@@ -14,6 +22,7 @@ import type { Observatory } from './observe/index.ts';
 import { RunFolder, weightsSha256 } from './run-folder.ts';
 import { describeRun, jobIdentity, jobOf } from './run-job.ts';
 import { Target } from './target.ts';
+import { WireChoice } from './wire-choice.ts';
 import { Workplace } from './workplace.ts';
 
 const PROGRESS_INTERVAL_MS = 100;
@@ -30,6 +39,7 @@ interface RunParts {
   readonly workplace: Workplace;
   readonly worker: Omit<WorkerEvent, 'state'>;
   readonly checkpoints: CheckpointStore;
+  readonly wire: WireChoice;
   readonly card: ModelCard;
   readonly inbox: Inbox<TrainEvent>;
   readonly resumed: boolean;
@@ -50,6 +60,10 @@ export class Run {
   /** Steps to ask the workers for at once. */
   #stepsPerMoment = 1;
   #isFinished = false;
+  /** Kinds of engines that took part before the run was resumed. */
+  #enginesBefore: readonly string[] = [];
+  /** Of the latest step of this process; undefined before. */
+  #lastFormat: WireFormat | undefined;
   #target = new Target(undefined, undefined);
 
   private constructor(parts: RunParts) {
@@ -77,16 +91,43 @@ export class Run {
     pages: string | undefined,
   ): Promise<Run> {
     const { network, topology } = model;
-    const engine = await chooseEngine(config.engine, config.device, { network, labelSmoothing: config.labelSmoothing });
+    const { batchSize, labelSmoothing, shards } = config;
+    const engine = await chooseEngine(
+      config.engine,
+      config.device,
+      { network, labelSmoothing },
+      {
+        microBatch: Math.ceil(batchSize / shards),
+        maxGroup: shards,
+        numThreads: config.workers || defaultNumThreads(),
+      },
+    );
     const folder =
       resumed === undefined ? await RunFolder.create(config.runDir, model.name, new Date()) : RunFolder.open(resumed);
     if (resumed === undefined) await describeRun(folder, config, model, dataset, engine);
-    const job = jobOf(config, topology, engine.kind, dataset.train.count);
+    const job = jobOf(config, topology, engine, dataset.train.count);
     const identity = jobIdentity(job, config, dataset);
     const checkpoints = new CheckpointStore(folder.path, network.layout, identity, config.keepCheckpoints);
     const inbox = new Inbox<TrainEvent>();
     const report = (event: TrainEvent): void => inbox.push(event);
-    const workplace = await Workplace.open({ config, model, dataset, plan, job, engine, folder, report, pages });
+    const wire = new WireChoice(config.wire);
+    const onStep = ({ runStep, wire: format, totalMs, answers }: StepReport): void => {
+      const isShared = answers.some(({ member }) => member !== LOCAL);
+      const reason = wire.observe({ wire: format, totalMs, isShared });
+      if (reason !== undefined) report({ event: 'wire', format: wire.format, runStep: runStep + 1, reason });
+    };
+    const workplace = await Workplace.open({
+      config,
+      model,
+      dataset,
+      plan,
+      job,
+      engine,
+      folder,
+      report,
+      onStep,
+      pages,
+    });
     const worker = {
       event: 'worker',
       id: 'local',
@@ -103,6 +144,7 @@ export class Run {
       workplace,
       worker,
       checkpoints,
+      wire,
       card: new ModelCard({ folder, config, model, dataset, engine }),
       inbox,
       resumed: resumed !== undefined,
@@ -124,7 +166,7 @@ export class Run {
 
   async *events(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent, void, void> {
     const started = performance.now();
-    const { checkpoints, model, resumed, workplace, worker } = this.#parts;
+    const { checkpoints, model, resumed, workplace, worker, wire } = this.#parts;
     yield workplace.listening;
     let start: Position = { epoch: 0, step: 0, runStep: 0 };
     let partialEpoch = NOTHING;
@@ -138,9 +180,13 @@ export class Run {
         values.set(checkpoint.optimizer[i]!);
       });
       if (checkpoint.average) this.#pool.average(this.#runStep)?.set(checkpoint.average);
+      this.#enginesBefore = checkpoint.engines;
+      if (checkpoint.wire) wire.resume(checkpoint.wire);
+      if (checkpoint.reference) this.#pool.reference(this.#runStep)?.set(checkpoint.reference);
     } else {
       initializeParameters(model.network.layout, this.#config.seed, this.#pool.parameters(0));
       this.#pool.average(0)?.set(this.#pool.parameters(0));
+      this.#pool.reference(0)?.set(this.#pool.parameters(0));
     }
     if (this.#config.workers !== 0) {
       yield* this.#inbox.during(this.#pool.prepare());
@@ -225,18 +271,25 @@ export class Run {
     };
   }
 
+  get #engines(): string[] {
+    return [...new Set([...this.#enginesBefore, ...this.#parts.workplace.fleet.engines])].sort();
+  }
+
   /** Begins to write a checkpoint, once the one before is written; training goes on meanwhile. */
   async #save(position: Position, { lossSum, numCorrect, count }: PartialEpoch): Promise<void> {
     await this.#saving;
+    const { checkpoints, workplace, wire } = this.#parts;
     const checkpoint = {
       position,
       partialEpoch: { lossSum, numCorrect, count },
       parameters: this.#pool.parameters(position.runStep).slice(),
       optimizer: this.#pool.optimizerState(position.runStep).map((values) => values.slice()),
       average: this.#pool.average(position.runStep)?.slice(),
+      reference: this.#pool.reference(position.runStep)?.slice(),
       target: this.#target.state,
+      wire: wire.state,
+      engines: this.#engines,
     };
-    const { checkpoints, workplace } = this.#parts;
     const started = performance.now();
     const ended = (result: 'saved' | 'failed'): void =>
       workplace.observatory.checkpoint(result, performance.now() - started);
@@ -268,10 +321,11 @@ export class Run {
     const { checkpointEvery } = this.#config;
     const untilCheckpoint = checkpointEvery > 0 ? checkpointEvery - (this.#runStep % checkpointEvery) : MAX_STEPS;
     const numSteps = Math.min(this.#stepsPerMoment, this.#plan.stepsPerEpoch - first, untilCheckpoint);
+    const wire = this.#startFormat();
     const plans = Array.from({ length: numSteps }, (_, i): StepPlan => {
       const runStep = this.#runStep + i;
       const learningRate = learningRateAt(this.#schedule, runStep);
-      return { epoch, step: first + i, runStep, count: this.#plan.stepSize(first + i), learningRate };
+      return { epoch, step: first + i, runStep, wire, count: this.#plan.stepSize(first + i), learningRate };
     });
     const allSums = await this.#parts.workplace.fleet.steps(plans, this.#config.clipNorm, signal);
     this.#runStep += allSums.length;
@@ -302,6 +356,16 @@ export class Run {
       observatory.step(event);
       return event;
     });
+  }
+
+  /** The format of the next steps. Where rounding begins, workers have the parameters as they are. */
+  #startFormat(): WireFormat {
+    const { format } = this.#parts.wire;
+    if (format !== 'fp32' && this.#lastFormat === 'fp32') {
+      this.#pool.reference(this.#runStep)!.set(this.#pool.parameters(this.#runStep));
+    }
+    this.#lastFormat = format;
+    return format;
   }
 
   #progress(epoch: number, step: number, sums: EpochSums, phase: 'train' | 'evaluate'): TrainEvent {
@@ -336,6 +400,7 @@ export class Run {
       schedule: config.schedule,
       seed: config.seed,
       ...(config.testFlip ? { testFlip: true } : {}),
+      ...(config.wire === 'fp32' ? {} : { wire: config.wire }),
       runDir: this.folder.path,
     };
   }
@@ -363,6 +428,7 @@ export class Run {
       runDir: this.folder.path,
       samples: this.#plan.numSamples * last.epoch,
       seconds: ms / 1000,
+      engines: this.#engines,
       ...this.#target.outcome,
     };
     // Before the weights, which make the run a finished one.

@@ -1,8 +1,8 @@
 /** Where the workers of a run come together: the local pool, the fleet, and the port on which others join. */
 import type { ShardPlan } from '@lockstep/core';
-import { type EngineChoice, numElements } from '@lockstep/engine';
+import { compareSketches, type EngineChoice, numElements, numEngineThreads } from '@lockstep/engine';
 import { describeJob, type ListeningEvent, layoutHash, type TrainEvent } from '@lockstep/protocol';
-import { defaultNumThreads, type Job, WorkerPool } from '@lockstep/worker';
+import { type Job, WorkerPool } from '@lockstep/worker';
 import type { TrainConfig } from './config.ts';
 import {
   admit,
@@ -18,7 +18,7 @@ import type { RunData } from './hold-out.ts';
 import type { LoadedModel } from './model.ts';
 import { Observatory } from './observe/index.ts';
 import type { RunFolder } from './run-folder.ts';
-import { CoordinatorServer, joinCommand, readTls, resolveToken } from './server/index.ts';
+import { CoordinatorServer, joinCommand, readTls, resolveToken, serveInvitation } from './server/index.ts';
 import { VERSION } from './version.ts';
 
 /** Longest header of a worker's message; see the protocol's frames. */
@@ -33,6 +33,7 @@ export interface WorkplaceOptions {
   readonly engine: EngineChoice;
   readonly folder: RunFolder;
   readonly report: (event: TrainEvent) => void;
+  readonly onStep: (report: StepReport) => void;
   /** Folder of the built live page, or undefined for none. */
   readonly pages: string | undefined;
 }
@@ -72,7 +73,10 @@ export class Workplace {
     const { token } = resolveToken({ host, token: config.token ?? before?.token });
     const pool = openPool(options);
     // Steps begin only when the observatory is there.
-    const fleet = openFleet(options, pool, (report) => observatory.report(report));
+    const fleet = openFleet(options, pool, (report) => {
+      observatory.report(report);
+      options.onStep(report);
+    });
     const observatory = openObservatory(options, fleet);
     const maxNodes = Math.max(1, 2 * Math.log2(plan.numShards));
     const maxMessageBytes = HEADER_BYTES + maxNodes * layout.sumLength * Float32Array.BYTES_PER_ELEMENT;
@@ -88,6 +92,7 @@ export class Workplace {
           ? await listen(before.port).catch(() => listen(undefined))
           : await listen(config.port);
       observatory.serve(server, pages);
+      serveInvitation(server, token);
       await folder.writeAccess({ port: server.port, token });
       const { url, port, fingerprint } = server;
       const listening = { event: 'listening', url, host, port, token: token !== undefined, fingerprint } as const;
@@ -116,7 +121,7 @@ const notice = (message: string): TrainEvent => ({ event: 'error', fatal: false,
 function openPool({ config, model, dataset, job, report, engine }: WorkplaceOptions): WorkerPool {
   const { kind, device } = engine;
   // Without local workers the threads still add up, update and evaluate.
-  const numThreads = config.workers || defaultNumThreads();
+  const numThreads = numEngineThreads(engine, config.workers || undefined);
   return new WorkerPool({
     job,
     network: model.network,
@@ -149,10 +154,10 @@ function openFleet(
 ): Fleet {
   const { network, topology } = model;
   const { kind, device } = engine;
-  const { labelSmoothing, augmentation, seed, numSamples, numShards, batchSize } = job;
+  const { labelSmoothing, augmentation, reduction, seed, numSamples, numShards, batchSize } = job;
   return new Fleet({
     plan,
-    sumLength: network.layout.sumLength,
+    layout: network.layout,
     sampleBytes: numElements(network.inputShape) + 1,
     pool,
     local:
@@ -164,9 +169,19 @@ function openFleet(
     terms: () => {
       const partitions = new Partitions(plan, dataset.train);
       const digests = [...partitions.digests];
-      const settings = { labelSmoothing, augmentation, seed, numSamples, numShards, batchSize };
+      const settings = { labelSmoothing, augmentation, reduction, seed, numSamples, numShards, batchSize };
       const description = { topology, ...settings, partitions: digests };
-      return { job: describeJob(description), layoutHash: layoutHash(network.layout.parameters), partitions };
+      // Computed when the first worker connects, by an engine that was chosen because it works.
+      const reference = pool.selfTest();
+      reference.catch(() => {});
+      const checkSketch = async (sketch: readonly number[]): Promise<string | undefined> =>
+        compareSketches(network, sketch, await reference);
+      return {
+        job: describeJob(description),
+        layoutHash: layoutHash(network.layout.parameters),
+        partitions,
+        checkSketch,
+      };
     },
     clock: realClock,
     membership: MEMBERSHIP,

@@ -4,6 +4,8 @@
 // through the scalar twin of the loop, which rounds identically. The updates read one generation of the state and write
 // another, so that a slice whose thread died half-way can simply be computed again.
 
+export { pack16, pack8, round16, round8, unpack16, unpack8 } from "./rounding";
+
 /** dst[i] = a[i] + b[i]. */
 export function add(dst: usize, a: usize, b: usize, n: usize): void {
   const end4 = (n & ~3) << 2;
@@ -11,6 +13,15 @@ export function add(dst: usize, a: usize, b: usize, n: usize): void {
   let i: usize = 0;
   for (; i < end4; i += 16) v128.store(dst + i, f32x4.add(v128.load(a + i), v128.load(b + i)));
   for (; i < end; i += 4) store<f32>(dst + i, load<f32>(a + i) + load<f32>(b + i));
+}
+
+/** dst[i] = a[i] - b[i]. */
+export function subtract(dst: usize, a: usize, b: usize, n: usize): void {
+  const end4 = (n & ~3) << 2;
+  const end = n << 2;
+  let i: usize = 0;
+  for (; i < end4; i += 16) v128.store(dst + i, f32x4.sub(v128.load(a + i), v128.load(b + i)));
+  for (; i < end; i += 4) store<f32>(dst + i, load<f32>(a + i) - load<f32>(b + i));
 }
 
 /** dst[i] = src[i]. */

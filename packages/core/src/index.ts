@@ -37,3 +37,13 @@ export {
   ROOT,
   shardsUnder,
 } from './tree.ts';
+export {
+  BROADCAST,
+  pack,
+  packedBytes,
+  Rounding,
+  type RoundingTerms,
+  unpack,
+  type WireFormat,
+  wireFormats,
+} from './wire.ts';

@@ -10,7 +10,17 @@ const ALIGNMENT_BYTES = 64;
 /** The exported loops. Pointers are byte offsets into the memory, lengths count float32 values. */
 export interface KernelFunctions {
   add(into: number, left: number, right: number, length: number): void;
+  subtract(into: number, left: number, right: number, length: number): void;
   copy(into: number, from: number, length: number): void;
+  /** Rounds in place, to what fits into 16 or 8 bits. @param first index of the first value in its vector, a multiple of 256 */
+  round16(values: number, length: number, first: number, key0: number, key1: number): void;
+  round8(values: number, length: number, first: number, key0: number, key1: number): void;
+  /** Packs rounded values. @returns the byte offset behind what was written */
+  pack16(into: number, values: number, length: number): number;
+  pack8(into: number, values: number, length: number): number;
+  /** Undoes packing. @returns the byte offset behind what was read */
+  unpack16(values: number, from: number, length: number): number;
+  unpack8(values: number, from: number, length: number): number;
   /** Copies records of `size` bytes: number `indices[i]` (unsigned 32-bit) to place i. */
   gather(into: number, from: number, indices: number, count: number, size: number): void;
   sumSquares(values: number, length: number): number;

@@ -33,6 +33,7 @@ function run(config: OptimizerConfig, cuts: readonly number[], sharing: 'private
     parameters: region.floats(layout.numParameters),
     slots: [region.floats(layout.numWeights), region.floats(layout.numWeights)],
     average: region.floats(layout.numParameters),
+    reference: undefined,
   });
   const generations = [state(), state()];
   const sums = region.floats(layout.sumLength);

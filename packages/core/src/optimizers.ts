@@ -48,6 +48,8 @@ export interface StatePointers {
   readonly slots: readonly number[];
   /** Moving average of the parameters, statistics included; undefined when none is kept. */
   readonly average: number | undefined;
+  /** The parameters as all workers have them, where those are rounded on the way; undefined where they are not. */
+  readonly reference: number | undefined;
 }
 
 /**

@@ -12,6 +12,8 @@ export const purposes = {
   augmentation: 4,
   jitter: 5,
   validation: 6,
+  rounding: 7,
+  selfTest: 8,
 } as const;
 export type Purpose = (typeof purposes)[keyof typeof purposes];
 

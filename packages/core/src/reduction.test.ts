@@ -25,7 +25,7 @@ describe('reduceBlocks', () => {
     view(result).fill(Number.NaN);
     const bounds = [0, ...cuts, length];
     for (let i = 1; i < bounds.length; i++) {
-      reduceBlocks(kernels, plan, sources, scratch, bounds[i - 1]!, bounds[i]!, (block, start, count) =>
+      reduceBlocks(kernels, plan, sources, scratch, bounds[i - 1]!, bounds[i]!, undefined, (block, start, count) =>
         kernels.copy(result + start * 4, block, count),
       );
     }

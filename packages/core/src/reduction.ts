@@ -1,6 +1,7 @@
 /** Carries out a planned reduction block by block, so that intermediate sums stay in the processor's cache. */
 import type { KernelFunctions } from './kernels.ts';
 import type { Reduction } from './tree.ts';
+import type { Rounding } from './wire.ts';
 
 /** float32 values per block: 16 KiB, so that a handful of blocks fit into a first-level cache. */
 export const BLOCK_LENGTH = 4096;
@@ -12,6 +13,7 @@ export const BLOCK_LENGTH = 4096;
  *
  * @param sources byte offsets of the partial sums, in the order the reduction was planned with
  * @param scratch byte offset of `reduction.numRegisters` blocks that this call may overwrite
+ * @param rounding of each sum that is formed; the sources are rounded already
  * @param use receives the byte offset of the summed block and the elements [start, start + length) that it holds
  */
 export function reduceBlocks(
@@ -21,6 +23,7 @@ export function reduceBlocks(
   scratch: number,
   from: number,
   to: number,
+  rounding: Rounding | undefined,
   use: (block: number, start: number, length: number) => void,
 ): void {
   const place = (operand: Reduction['result'], start: number): number =>
@@ -31,8 +34,10 @@ export function reduceBlocks(
   }
   for (let start = from; start < to; ) {
     const end = Math.min(to, (Math.floor(start / BLOCK_LENGTH) + 1) * BLOCK_LENGTH);
-    for (const { into, left, right } of reduction.additions) {
-      kernels.add(scratch + into * BLOCK_LENGTH * 4, place(left, start), place(right, start), end - start);
+    for (const { node, into, left, right } of reduction.additions) {
+      const sum = scratch + into * BLOCK_LENGTH * 4;
+      kernels.add(sum, place(left, start), place(right, start), end - start);
+      rounding?.round(node, sum, start, end - start);
     }
     use(place(reduction.result, start), start, end - start);
     start = end;

@@ -37,6 +37,8 @@ export type Operand =
   | { readonly kind: 'register'; readonly index: number };
 
 export interface Addition {
+  /** Node of the tree whose sum it forms. */
+  readonly node: number;
   /** Register that receives left + right. */
   readonly into: number;
   readonly left: Operand;
@@ -73,7 +75,7 @@ export function planReduction(sources: readonly number[], node: number, numShard
     const right = visit(2 * at + 1);
     for (const operand of [left, right]) if (operand.kind === 'register') free.push(operand.index);
     const into = free.pop() ?? numRegisters++;
-    additions.push({ into, left, right });
+    additions.push({ node: at, into, left, right });
     return { kind: 'register', index: into };
   };
 

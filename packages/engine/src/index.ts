@@ -1,5 +1,8 @@
 /** Gradients: models, topologies and the engines that compute them. */
 export { evaluateBothWays, predictBothWays } from './both-ways.ts';
+export { prepareDevice } from './device/environment.ts';
+export { DEVICE_HELP, isDeviceName } from './device/name.ts';
+export { type DeviceReport, type Survey, type SurveyOptions, surveyDevices } from './device/survey.ts';
 export {
   type Engine,
   type EngineConfig,
@@ -12,7 +15,8 @@ export {
 } from './engine.ts';
 export type { ExportedFile, ModelNotes, TrainedModel } from './export/description.ts';
 export { type ExportFormat, exportFormats, exportModel, isFolder } from './export/export.ts';
-export { chooseEngine, createEngine, type EngineChoice } from './select.ts';
+export { chooseEngine, createEngine, type EngineChoice, numEngineThreads } from './select.ts';
+export { compareSketches, MAX_SKETCH_LENGTH, sketchGradient } from './self-test.ts';
 export { type Network, numElements } from './topology/network.ts';
 export { parseTopology } from './topology/parse.ts';
 export { defaultRecipe, type Recipe, type ZooModel, type ZooName, zoo, zooNames } from './zoo/recipes.ts';

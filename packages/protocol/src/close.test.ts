@@ -12,13 +12,14 @@ describe('shouldRetry', () => {
     ['stopping', true],
     ['leaving', true],
     ['late', true],
+    ['wrong', false],
   ])('%s: %s', (reason, retries) => {
     expect(shouldRetry(closeCodes[reason])).toBe(retries);
   });
 
   it('comes back after a connection that broke, and after codes that it does not know', () => {
     // Closed normally, going away, lost, too big, internal error; reserved for later versions; none of ours.
-    for (const code of [1000, 1001, 1006, 1009, 1011, 4009, 4999]) expect(shouldRetry(code)).toBe(true);
+    for (const code of [1000, 1001, 1006, 1009, 1011, 4010, 4999]) expect(shouldRetry(code)).toBe(true);
   });
 });
 

@@ -19,6 +19,8 @@ export const closeCodes = {
   leaving: 4007,
   /** The worker did not say hello, or was not ready, in time. */
   late: 4008,
+  /** The worker's engine computes other gradients than it should. */
+  wrong: 4009,
 } as const;
 
 export type CloseReason = keyof typeof closeCodes;
@@ -28,6 +30,7 @@ const hopeless: ReadonlySet<number> = new Set([
   closeCodes.version,
   closeCodes.job,
   closeCodes.malformed,
+  closeCodes.wrong,
 ]);
 
 /** Whether a worker whose connection ended with this code should dial again. */

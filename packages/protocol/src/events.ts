@@ -3,6 +3,7 @@
  * and `train()` yields them. Losses are mean cross-entropy in nats, accuracies are fractions.
  */
 import { z } from 'zod';
+import { wireFormat } from './messages.ts';
 
 const count = z.int().nonnegative();
 const fraction = z.number().min(0).max(1);
@@ -37,6 +38,8 @@ export const modelEvent = z.object({
   seed: count,
   /** Set when evaluation takes the mean over each picture and its mirror image. */
   testFlip: z.boolean().optional(),
+  /** How gradients are rounded, where they are; `auto` is decided later. */
+  wire: z.enum(['fp16', 'int8', 'auto']).optional(),
   runDir: z.string(),
 });
 
@@ -67,6 +70,9 @@ const reassignedEvent = z.object({
   /** Why: the one before left, failed, was refused, gave no answer at all, or is only slow (speculated). */
   cause: z.enum(['planned', 'lost', 'failed', 'refused', 'late', 'speculated']),
 });
+
+/** `--wire auto` has decided in which format gradients travel from this step on. */
+const wireEvent = z.object({ event: z.literal('wire'), format: wireFormat, runStep: count, reason: z.string() });
 
 /** A member of the run changed its state. */
 const workerEvent = z.object({
@@ -150,6 +156,8 @@ const doneEvent = z.object({
   /** Training samples over all epochs. */
   samples: count,
   seconds: z.number(),
+  /** Kinds of engines whose gradients were used, over all parts of a resumed run. */
+  engines: z.array(z.string()).optional(),
   /** Whether `--target-accuracy` was reached, where it was given. */
   targetReached: z.boolean().optional(),
   /** From the start of training to the evaluation that reached it, over all parts of a resumed run. */
@@ -170,6 +178,7 @@ export const runEvent = z.discriminatedUnion('event', [
   listeningEvent,
   waitingEvent,
   reassignedEvent,
+  wireEvent,
   modelEvent,
   workerEvent,
   progressEvent,

@@ -15,7 +15,15 @@ const everyShard = Array.from({ length: 4096 }, (_, shard) => shard);
 
 const fromWorker: { readonly [Type in WorkerMessage['type']]: MessageOf<WorkerMessage, Type> } = {
   hello: { type: 'hello', protocol: 1, name: 'gpu-7 “im Keller”', threads: 16, runtime: 'node' },
-  ready: { type: 'ready', jobHash: hash, layoutHash: hash, engine: 'onnx', device: 'cpu', shards: [0, 7, 4095] },
+  ready: {
+    type: 'ready',
+    jobHash: hash,
+    layoutHash: hash,
+    engine: 'onnx',
+    device: 'cpu',
+    shards: [0, 7, 4095],
+    sketch: [0.5, Number.NaN, -3],
+  },
   holds: { type: 'holds', shards: everyShard.slice(-200) },
   fetch: { type: 'fetch', digest: hash, offset: 2 ** 33 + 1 },
   result: {
@@ -43,7 +51,18 @@ const fromCoordinator: { readonly [Type in CoordinatorMessage['type']]: MessageO
   hold: { type: 'hold', shards: [] },
   part: { type: 'part', digest: hash, offset: 0, total: 5_880_000 },
   parameters: { type: 'parameters', runStep: 0 },
-  work: { type: 'work', assignment: 9, generation: 2, epoch: 1, step: 31, runStep: 149, from: 4095, to: 4096 },
+  work: {
+    type: 'work',
+    assignment: 9,
+    generation: 2,
+    epoch: 1,
+    step: 31,
+    runStep: 149,
+    from: 4095,
+    to: 4096,
+    wire: 'int8',
+  },
+  change: { type: 'change', runStep: 1, wire: 'fp16' },
   cancel: { type: 'cancel', assignment: 9 },
   ping: { type: 'ping', sentAt: 0.125 },
   bye: { type: 'bye', code: 4000, reason: 'the run is over' },

@@ -17,5 +17,5 @@ export { decodeFromCoordinator, decodeFromWorker, encodeFrame, type Frame, Frame
 export { describeJob, type JobDescription, type JobText, layoutHash, parseJob } from './job.ts';
 export { type JoinEvent, joinEvent } from './join-events.ts';
 export type { CoordinatorMessage, MessageOf, WorkerMessage } from './messages.ts';
-export { type MemberStatus, type RunStatus, runStatus } from './status.ts';
+export { type Invitation, type MemberStatus, type RunStatus, runStatus } from './status.ts';
 export { PROTOCOL_VERSION, SUBPROTOCOL, TOKEN_SUBPROTOCOL } from './version.ts';

@@ -16,6 +16,8 @@ const description = z.object({
   augmentation: z
     .object({ flip: z.boolean(), shift: z.int().min(0).max(4096), erase: z.number().min(0).max(1) })
     .optional(),
+  /** `fast`: all shards under a node of a result are one micro-batch; else each is one by itself. */
+  reduction: z.enum(['exact', 'fast']).default('exact'),
   seed: z
     .int()
     .min(0)
@@ -47,7 +49,7 @@ export interface JobText {
   readonly hash: string;
 }
 
-export function describeJob(job: Omit<JobDescription, 'protocol'>): JobText {
+export function describeJob(job: Omit<z.input<typeof description>, 'protocol'>): JobText {
   const text = JSON.stringify({ protocol: PROTOCOL_VERSION, ...job });
   return { text, hash: hashText(text) };
 }

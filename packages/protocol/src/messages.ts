@@ -14,6 +14,9 @@ const stamp = z.number();
 /** Milliseconds of the worker's own clock; only differences count, and by pings the coordinator finds the one to its own. */
 const ownTime = z.number();
 
+/** How sums of gradients and changes of parameters are rounded and packed. */
+export const wireFormat = z.enum(['fp32', 'fp16', 'int8']);
+
 /** "I speak this version; this is who I am." The first message of a worker. */
 const hello = z.object({
   type: z.literal('hello'),
@@ -25,7 +28,7 @@ const hello = z.object({
   runtime: z.string().max(32),
 });
 
-/** "I have understood the job, my engine works, and I hold the partitions of these shards." */
+/** "I have understood the job, my engine computes this in the self-test, and I hold the partitions of these shards." */
 const ready = z.object({
   type: z.literal('ready'),
   jobHash: digest,
@@ -33,6 +36,8 @@ const ready = z.object({
   engine: z.string().max(32),
   device: z.string().max(128),
   shards,
+  /** What its engine computes in the self-test: of each parameter's gradient the norm and projections, and the loss. */
+  sketch: z.array(z.union([z.number(), z.nan()])).max(2048),
 });
 
 /** "I hold the partitions of these shards too." */
@@ -41,7 +46,7 @@ const holds = z.object({ type: z.literal('holds'), shards });
 /** "Send me this partition from this byte on." */
 const fetch = z.object({ type: z.literal('fetch'), digest, offset: count });
 
-/** "Here are the partial sums of an assignment": the payload is one sum vector per node, in this order. */
+/** "Here are the partial sums of an assignment": the payload is one packed sum vector per node, in this order. */
 const result = z.object({
   type: z.literal('result'),
   assignment: count,
@@ -84,6 +89,9 @@ const part = z.object({ type: z.literal('part'), digest, offset: count, total: c
 /** "These are the parameters before this step": the payload is the flat vector. */
 const parameters = z.object({ type: z.literal('parameters'), runStep: count });
 
+/** "Since the step before this one the parameters changed by this": the payload is the change, packed; statistics are whole. */
+const change = z.object({ type: z.literal('change'), runStep: count, wire: wireFormat });
+
 /** "Compute the gradients of these shards at this step, from the parameters that I sent before." */
 const work = z.object({
   type: z.literal('work'),
@@ -96,6 +104,8 @@ const work = z.object({
   runStep: count,
   from: shard,
   to: z.int().min(1).max(4096),
+  /** Of the partial sums in the result, each of which was rounded when it was formed. */
+  wire: wireFormat,
 });
 
 /** "Others were faster: you need not finish this assignment, but answer it (failed will do), so that I can count on you again." */
@@ -112,6 +122,7 @@ export const coordinatorMessage = z.discriminatedUnion('type', [
   hold,
   part,
   parameters,
+  change,
   work,
   cancel,
   ping,

@@ -1,6 +1,17 @@
 /** Holds the README to what the code does: its examples, and its tables of fields, close codes and events. */
 import { readFileSync } from 'node:fs';
-import { coveringNodes, ShardPlan } from '@lockstep/core';
+import {
+  coveringNodes,
+  loadKernels,
+  pack,
+  packedBytes,
+  purposes,
+  RandomStream,
+  Region,
+  Rounding,
+  ShardPlan,
+  type WireFormat,
+} from '@lockstep/core';
 import { parseTopology, zoo } from '@lockstep/engine';
 import { describe, expect, it } from 'vitest';
 import { closeCodes, shouldRetry } from './close.ts';
@@ -64,6 +75,67 @@ describe('an example of the README', () => {
   it('is the nodes that cover a range', () => {
     for (const { given, result } of examples('nodes')) {
       expect(coveringNodes({ from: given.from!, to: given.to! }, given.shards!)).toEqual(result);
+    }
+  });
+});
+
+describe('rounding as the README describes it', () => {
+  const LENGTH = 300;
+  const region = new Region();
+  const [vector, packed] = [region.floats(LENGTH), region.floats(LENGTH)];
+  const memory = region.allocate('private');
+  const kernels = loadKernels(memory);
+
+  function roundAndPack(format: WireFormat, seed: number, runStep: number, node: number, values: readonly number[]) {
+    const { length } = values;
+    const view = new Float32Array(memory.buffer, vector, length);
+    view.set(values);
+    new Rounding(kernels, { format, seed, runStep, numWeights: length }).round(node, vector, 0, length);
+    pack(kernels, format, packed, vector, length, length);
+    const bytes = new Uint8Array(memory.buffer, packed, packedBytes(format, length, length));
+    return { rounded: [...view], packed: Buffer.from(bytes) };
+  }
+
+  /** The text, word by word, for one block that is neither zero nor infinite. */
+  function byTheText(format: WireFormat, keys: readonly [number, number], block: readonly number[], first: number) {
+    const f = Math.fround;
+    const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0]!;
+    const floatOf = (bits: number): number => new Float32Array(Uint32Array.of(bits).buffer)[0]!;
+    const most = block.map((value) => bitsOf(Math.abs(value))).reduce((a, b) => Math.max(a, b));
+    const field = most >>> 23;
+    return block.map((value, i) => {
+      let r = (Math.imul(first + i, 0x9e3779b9) + keys[0]) | 0;
+      r = Math.imul(r ^ (r >>> 16), 0x21f0aaad);
+      r = Math.imul(r ^ (r >>> 15) ^ keys[1], 0x735a2d97);
+      r = (r ^ (r >>> 15)) >>> 0;
+      if (format === 'int8') {
+        const scale = 2 ** (field - 6 + ((most & 0x7fffff) > 0x7e0000 ? 1 : 0) - 127);
+        return Math.floor(f(f(value / scale) + (r >>> 16) / 2 ** 16)) * scale;
+      }
+      const sign = Object.is(Math.sign(value), -0) || value < 0 ? -1 : 1;
+      const least = 2 ** (field - 127 - 28);
+      if (Math.abs(value) < least) return sign * (f(((r >>> 8) / 2 ** 24) * least) < Math.abs(value) ? least : 0);
+      return sign * floatOf((bitsOf(Math.abs(value)) + (r >>> 19)) & ~0x1fff);
+    });
+  }
+
+  it.each(['fp16', 'int8'] as const)('gives the values of the kernels: %s', (format) => {
+    const random = new RandomStream(4, purposes.jitter, 0, 0, 0);
+    const values = Array.from({ length: LENGTH }, () => Math.fround(random.normal() * 10 ** (4 * random.normal())));
+    const stream = new RandomStream(9, purposes.rounding, 70_000, 12, 0);
+    const keys = [stream.uint32(), stream.uint32()] as const;
+    const expected = [
+      ...byTheText(format, keys, values.slice(0, 256), 0),
+      ...byTheText(format, keys, values.slice(256), 256),
+    ];
+    expect(roundAndPack(format, 9, 70_000, 12, values).rounded).toEqual(expected);
+  });
+
+  it('packs as in the examples', () => {
+    for (const line of block('rounding')) {
+      const at = line.indexOf('} ') + 1;
+      const { format, seed, runStep, node, values } = JSON.parse(line.slice(0, at));
+      expect(roundAndPack(format, seed, runStep, node, values).packed.toString('hex')).toBe(line.slice(at).trim());
     }
   });
 });

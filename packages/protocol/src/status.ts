@@ -96,5 +96,15 @@ export const runStatus = z.object({
   log: z.array(z.object({ at: z.number(), level: z.enum(['info', 'warning', 'error']), text: z.string() })),
 });
 
+/** What `/api/invitation` answers: how browsers of other machines join. */
+export interface Invitation {
+  /** Of the coordinator: http:// or https://. */
+  readonly url: string;
+  /** Whether other machines can reach that. */
+  readonly reachable: boolean;
+  /** What they must show; missing where none is needed. */
+  readonly token?: string | undefined;
+}
+
 export type RunStatus = z.infer<typeof runStatus>;
 export type MemberStatus = z.infer<typeof memberStatus>;

@@ -38,9 +38,13 @@ export interface Job {
   /** Keras topology. */
   readonly topology: unknown;
   readonly engine: EngineKind;
+  /** What the engine runs on, as `chooseEngine` found it. */
+  readonly device: string;
   readonly labelSmoothing: number;
   /** Of the training pictures. */
   readonly augmentation: Augmentation | undefined;
+  /** `fast`: a thread computes all shards under a node as one micro-batch, so the last bits depend on who computes what. */
+  readonly reduction: 'exact' | 'fast';
   readonly optimizer: OptimizerConfig;
   /** Decay of the moving average of the parameters that is the result, below 1; 0 for none. */
   readonly ema: number;
@@ -51,6 +55,8 @@ export interface Job {
   readonly numSamples: number;
   readonly numShards: number;
   readonly batchSize: number;
+  /** Whether to keep the parameters as workers have them that are sent rounded changes; see StatePointers. */
+  readonly keepsReference: boolean;
 }
 
 /** Byte offsets into the shared memory. */
@@ -67,6 +73,10 @@ export interface SharedLayout {
   readonly sum: number;
   /** Per slice of an update, room for the registers of a reduction. */
   readonly scratch: readonly number[];
+  /** The rounded change of the weights in the latest update, and the statistics after it; undefined without a reference. */
+  readonly change: number | undefined;
+  /** Room for one packed vector. */
+  readonly packed: number;
   /** Sums of squares, one double per block of the gradient, for clipping. */
   readonly squares: number;
   /** Per step of a batch: loss sum, number correct and count. */
@@ -104,14 +114,20 @@ function numPartials(numShards: number, sumLength: number): number {
   return Math.min(wanted, Math.ceil(MAX_PARTIAL_BYTES / (sumLength * Float32Array.BYTES_PER_ELEMENT)));
 }
 
+/** Samples that an engine is given as one micro-batch, at most. */
+export function largestBatch({ reduction, numSamples, numShards, batchSize }: Job): number {
+  if (reduction === 'exact') return new ShardPlan(numSamples, numShards, batchSize).maxMicroBatchSize;
+  return Math.min(batchSize, numSamples);
+}
+
 /** Reserves the shared memory of a pool of `numThreads` engines. */
 export function allocateShared(
   { layout, inputShape }: Network,
   job: Job,
   numThreads: number,
 ): { memory: WebAssembly.Memory; layout: SharedLayout } {
-  const { optimizer, ema, numShards } = job;
-  const { maxMicroBatchSize } = new ShardPlan(job.numSamples, numShards, job.batchSize);
+  const { optimizer, ema, numShards, keepsReference } = job;
+  const maxBatchSize = largestBatch(job);
   const sampleSize = numElements(inputShape);
   const region = new Region();
   const vectors = (count: number, length: number): number[] =>
@@ -120,6 +136,7 @@ export function allocateShared(
     parameters: region.floats(layout.numParameters),
     slots: vectors(numOptimizerSlots(optimizer.name), layout.numWeights),
     average: ema > 0 ? region.floats(layout.numParameters) : undefined,
+    reference: keepsReference ? region.floats(layout.numParameters) : undefined,
   });
   const numRegisters = Math.log2(numShards) + 1;
   const shared: SharedLayout = {
@@ -127,11 +144,13 @@ export function allocateShared(
     partials: vectors(numPartials(numShards, layout.sumLength), layout.sumLength),
     images: region.bytes(job.numSamples * sampleSize),
     staging: Array.from({ length: numThreads }, () => ({
-      indices: region.bytes(maxMicroBatchSize * Uint32Array.BYTES_PER_ELEMENT),
-      images: region.bytes(maxMicroBatchSize * sampleSize),
+      indices: region.bytes(maxBatchSize * Uint32Array.BYTES_PER_ELEMENT),
+      images: region.bytes(maxBatchSize * sampleSize),
     })),
     sum: region.floats(layout.sumLength),
     scratch: vectors(numThreads, numRegisters * BLOCK_LENGTH),
+    change: keepsReference ? region.floats(layout.numParameters) : undefined,
+    packed: region.floats(layout.sumLength),
     squares: region.bytes(Math.ceil(layout.numWeights / BLOCK_LENGTH) * 8),
     tails: vectors(MAX_STEPS, layout.sumLength - layout.numParameters),
     marks: Array.from({ length: numThreads }, () =>

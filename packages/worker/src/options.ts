@@ -1,5 +1,5 @@
 /** Settings about who computes, each defined once: type, default, check and line of help. */
-import { engineKinds } from '@lockstep/engine';
+import { DEVICE_HELP, engineKinds, isDeviceName } from '@lockstep/engine';
 import { z } from 'zod';
 
 export const engineOptions = {
@@ -7,7 +7,7 @@ export const engineOptions = {
     .enum(['auto', ...engineKinds])
     .default('auto')
     .describe('what computes gradients; auto takes the fastest that works'),
-  device: z.enum(['auto', 'cpu', 'cuda']).default('auto').describe('what the engine must run on'),
+  device: z.string().refine(isDeviceName, 'not a device: see lockstep devices').default('auto').describe(DEVICE_HELP),
 };
 
 export const computeOptions = {

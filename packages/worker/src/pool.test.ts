@@ -6,6 +6,7 @@ import {
   purposes,
   RandomStream,
   ShardPlan,
+  type WireFormat,
 } from '@lockstep/core';
 import { parseTopology, zoo } from '@lockstep/engine';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -32,11 +33,14 @@ const network = parseTopology(zoo.mlp.topology);
 const job: Job = {
   topology: zoo.mlp.topology,
   engine: 'onnx',
+  device: 'cpu',
   labelSmoothing: 0,
   augmentation: undefined,
   optimizer: optimizerDefaults.adam,
   ema: 0,
   testFlip: false,
+  keepsReference: false,
+  reduction: 'exact',
   seed: 3,
   numSamples: NUM_SAMPLES,
   numShards: 8,
@@ -64,10 +68,10 @@ function open(numThreads: number, options: Partial<PoolOptions> = {}): WorkerPoo
   return pool;
 }
 
-const stepAt = (runStep: number) => {
+const stepAt = (runStep: number, wire: WireFormat = 'fp32') => {
   const step = runStep % plan.stepsPerEpoch;
   const epoch = Math.floor(runStep / plan.stepsPerEpoch);
-  return { epoch, step, runStep, count: plan.stepSize(step), learningRate: 0.01 };
+  return { epoch, step, runStep, wire, count: plan.stepSize(step), learningRate: 0.01 };
 };
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
@@ -80,11 +84,11 @@ function partition(shard: number): Uint8Array {
 }
 
 /** Some epochs in batches of steps; returns the sums of every step and the final parameters. */
-async function run(pool: WorkerPool, numEpochs: number, clipNorm?: number) {
+async function run(pool: WorkerPool, numEpochs: number, clipNorm?: number, wire?: WireFormat) {
   const sums: StepSums[] = [];
   let runStep = 0;
   for (let epoch = 0; epoch < numEpochs; epoch++) {
-    const steps = Array.from({ length: plan.stepsPerEpoch }, () => stepAt(runStep++));
+    const steps = Array.from({ length: plan.stepsPerEpoch }, () => stepAt(runStep++, wire));
     sums.push(...(await pool.step(steps, clipNorm)));
   }
   return { sums, parameters: pool.parameters(runStep).slice() };
@@ -145,7 +149,12 @@ describe('WorkerPool', () => {
   it('does not wait forever for a thread that hangs', async () => {
     const pool = open(2, { faults: [fault(0, 3, 'hang')], deadlines: { firstMs: 10_000, leastMs: 300 } });
     await pool.prepare();
-    await expect(pool.step([0, 1, 2].map(stepAt), undefined)).resolves.toHaveLength(3);
+    await expect(
+      pool.step(
+        [0, 1, 2].map((runStep) => stepAt(runStep)),
+        undefined,
+      ),
+    ).resolves.toHaveLength(3);
     const failure = await pool.step([stepAt(3)], undefined).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'worker-timeout' });
   });
@@ -166,7 +175,9 @@ describe('WorkerPool', () => {
           const range = { from: Math.max(ranges[i]!, runStep % 2), to: ranges[i + 1]! };
           const partials = (await worker.gradient(step, range, true))!;
           expect(partials.map(({ node }) => node)).toEqual(coveringNodes(range, job.numShards));
-          const accepted = partials.map((partial) => coordinator.accept(partial.node, worker.bytes(partial))!);
+          const accepted = partials.map(
+            (partial) => coordinator.accept(partial.node, worker.packed(partial, 'fp32'), 'fp32')!,
+          );
           worker.release(partials);
           return accepted;
         }),
@@ -179,36 +190,120 @@ describe('WorkerPool', () => {
     expect(coordinator.parameters(2 * plan.stepsPerEpoch)).toEqual(quiet.parameters);
   });
 
+  describe.each(['fp16', 'int8'] as const)('with sums as %s', (wire) => {
+    const rounded: Partial<PoolOptions> = { job: { ...job, keepsReference: true } };
+    const openRounded = (numThreads: number): WorkerPool => {
+      const pool = open(numThreads, rounded);
+      pool.reference(0)!.set(pool.parameters(0));
+      return pool;
+    };
+
+    it('computes the same on any number of threads, but not the same as without rounding, and learns', async () => {
+      const one = await run(openRounded(1), 30, 1, wire);
+      const three = await run(openRounded(3), 30, 1, wire);
+      expect(three).toEqual(one);
+      const exact = await run(open(2), 30, 1);
+      expect(one.parameters).not.toEqual(exact.parameters);
+      const loss = (sums: readonly StepSums[]): number => sums.at(-1)!.lossSum / sums.at(-1)!.count;
+      expect(Math.abs(loss(one.sums) - loss(exact.sums))).toBeLessThan(0.2);
+    });
+
+    it('follows from step to step by rounded changes alone', async () => {
+      const quiet = await run(openRounded(2), 2, undefined, wire);
+      const coordinator = openRounded(1);
+      const workers = [open(3), open(1)];
+      workers.forEach((worker) => {
+        worker.load(0, bytesOf(coordinator.reference(0)!));
+      });
+      for (let runStep = 0; runStep < 2 * plan.stepsPerEpoch; runStep++) {
+        const step = stepAt(runStep, wire);
+        const cut = 1 + (runStep % 7);
+        const parts = await Promise.all(
+          [
+            { from: 0, to: cut },
+            { from: cut, to: 8 },
+          ].map(async (range, i) => {
+            const worker = workers[i]!;
+            const partials = (await worker.gradient(step, range, true))!;
+            const accepted = partials.map(
+              (partial) => coordinator.accept(partial.node, worker.packed(partial, wire), wire)!,
+            );
+            worker.release(partials);
+            return accepted;
+          }),
+        );
+        expect(await coordinator.update(step, parts.flat(), undefined)).toEqual(quiet.sums[runStep]);
+        coordinator.release(parts.flat());
+        const change = coordinator.packedChange(wire);
+        expect(change.length).toBeLessThan(bytesOf(coordinator.parameters(0)).length / (wire === 'fp16' ? 1.9 : 3.9));
+        for (const worker of workers) {
+          worker.change(runStep + 1, change, wire);
+          expect(worker.parameters(runStep + 1)).toEqual(coordinator.reference(runStep + 1));
+        }
+      }
+      expect(coordinator.parameters(2 * plan.stepsPerEpoch)).toEqual(quiet.parameters);
+    });
+
+    it('keeps the reference near the parameters', async () => {
+      const pool = openRounded(2);
+      await run(pool, 30, undefined, wire);
+      const runStep = 30 * plan.stepsPerEpoch;
+      const [parameters, reference] = [pool.parameters(runStep), pool.reference(runStep)!];
+      const distance = parameters.map((value, i) => Math.abs(value - reference[i]!)).reduce((a, b) => Math.max(a, b));
+      expect(distance).toBeLessThan(wire === 'fp16' ? 1e-4 : 5e-3);
+      expect(distance).toBeGreaterThan(0);
+    });
+  });
+
+  it('computes the same up to rounding when it takes shards together', async () => {
+    const sumOf = async (reduction: Job['reduction'], numThreads: number): Promise<Float32Array> => {
+      const pool = open(numThreads, { job: { ...job, reduction } });
+      const partials = (await pool.gradient(stepAt(6), { from: 1, to: 8 }, true))!;
+      expect(partials.map(({ node }) => node)).toEqual([9, 5, 3]);
+      const bytes = partials.map((partial) => pool.packed(partial, 'fp32').slice());
+      pool.release(partials);
+      return new Float32Array(Buffer.concat(bytes).buffer);
+    };
+    const exact = await sumOf('exact', 2);
+    const normOf = (values: Float32Array): number => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+    for (const numThreads of [1, 3]) {
+      const fast = await sumOf('fast', numThreads);
+      expect(fast).not.toEqual(exact);
+      const difference = fast.map((value, i) => value - exact[i]!);
+      expect(normOf(difference) / normOf(exact)).toBeLessThan(1e-5);
+    }
+  });
+
   it('has room for what is computed twice, and says when there is none', async () => {
     const pool = open(2);
     const vector = bytesOf(new Float32Array(network.layout.sumLength));
     const leaves = Array.from({ length: job.numShards }, (_, shard) => job.numShards + shard);
     // All shards have come from outside one by one while the local threads begin with them, too.
-    const accepted = leaves.map((node) => pool.accept(node, vector)!);
+    const accepted = leaves.map((node) => pool.accept(node, vector, 'fp32')!);
     expect(accepted).not.toContain(undefined);
     const own = await pool.gradient(stepAt(0), { from: 0, to: job.numShards }, true);
     expect(own).toHaveLength(1);
-    while (pool.accept(1, vector));
+    while (pool.accept(1, vector, 'fp32'));
     pool.release(accepted);
-    expect(pool.accept(1, vector)).toBeDefined();
+    expect(pool.accept(1, vector, 'fp32')).toBeDefined();
   });
 
   it('can be told to end a gradient early, and goes on after it', async () => {
     const pool = open(2);
     const whole = await pool.gradient(stepAt(0), { from: 0, to: 8 }, true);
-    const sum = pool.bytes(whole![0]!).slice();
+    const sum = pool.packed(whole![0]!, 'fp32').slice();
     pool.release(whole!);
     const cancelled = pool.gradient(stepAt(0), { from: 0, to: 8 }, true);
     pool.cancel();
     expect(await cancelled).toBeUndefined();
     const again = await pool.gradient(stepAt(0), { from: 0, to: 8 }, true);
-    expect(pool.bytes(again![0]!)).toEqual(sum);
+    expect(pool.packed(again![0]!, 'fp32')).toEqual(sum);
   });
 
   it('recognises sums that are not finite', async () => {
     const pool = open(1);
     const vector = new Float32Array(network.layout.sumLength);
-    const accept = () => pool.accept(3, bytesOf(vector))!;
+    const accept = () => pool.accept(3, bytesOf(vector), 'fp32')!;
     expect(pool.isFinite(accept())).toBe(true);
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
       vector[vector.length - 4] = value;

@@ -8,9 +8,13 @@ import {
   coveringNodes,
   invariant,
   loadKernels,
+  pack,
+  packedBytes,
   type Range,
   ShardPlan,
   shardsUnder,
+  unpack,
+  type WireFormat,
 } from '@lockstep/core';
 import { type Evaluation, type Network, numElements } from '@lockstep/engine';
 import { Barrier } from './barrier.ts';
@@ -141,6 +145,12 @@ export class WorkerPool {
     return engine!;
   }
 
+  /** What an engine of this pool computes in the self-test; see {@link sketchGradient}. May be called at any time. */
+  async selfTest(): Promise<readonly number[]> {
+    const [sketch] = await this.#threads.within('selfTest', this.#threads.retrying([{ kind: 'selfTest' }]));
+    return sketch!;
+  }
+
   /** Takes the samples of a shard. @param partition its pictures, then its labels */
   fill(shard: number, partition: Uint8Array): void {
     const { from, to } = this.#plan.partition(shard);
@@ -189,7 +199,7 @@ export class WorkerPool {
       if (this.#barrier.cancelled) return undefined;
       throw error;
     }
-    return combined ? this.#combine(partials, range) : partials;
+    return combined ? this.#combine(step, partials, range) : partials;
   }
 
   /** Lets a call of {@link gradient} that is under way end before it is complete. */
@@ -199,20 +209,59 @@ export class WorkerPool {
 
   /**
    * Takes the partial sum of a node from outside.
-   * @param bytes the sum vector as float32
+   * @param bytes the sum vector as {@link packed} gives it
    * @returns undefined when there is no room for it
    */
-  accept(node: number, bytes: Uint8Array): PartialSum | undefined {
+  accept(node: number, bytes: Uint8Array, wire: WireFormat): PartialSum | undefined {
     const at = this.#free.pop();
     if (at === undefined) return undefined;
-    const partial = { node, at };
-    this.bytes(partial).set(bytes);
-    return partial;
+    this.#unpack(at, bytes, wire, this.#network.layout.sumLength);
+    return { node, at };
   }
 
-  /** A partial sum's vector, as a view into the shared memory. */
-  bytes({ at }: PartialSum): Uint8Array {
-    return new Uint8Array(this.#memory.buffer, at, this.#network.layout.sumLength * 4);
+  /** A partial sum's vector as it travels; as float32 it is a view into the shared memory. */
+  packed({ at }: PartialSum, wire: WireFormat): Uint8Array {
+    return this.#pack(at, wire, this.#network.layout.sumLength);
+  }
+
+  /**
+   * What has to be sent to those who have the parameters before step `runStep - 1`; valid until the next update.
+   * Only where the job keeps a reference.
+   */
+  packedChange(wire: WireFormat): Uint8Array {
+    const { change } = this.#shared;
+    invariant(change !== undefined, 'the job keeps a reference');
+    return this.#pack(change, wire, this.#network.layout.numParameters);
+  }
+
+  /** Computes the parameters before step `runStep` from those before the step before it. @param bytes from {@link packedChange} */
+  change(runStep: number, bytes: Uint8Array, wire: WireFormat): void {
+    const { numWeights, numParameters } = this.#network.layout;
+    const { parameters } = this.#shared.state[runStep % 2]!;
+    const before = this.#shared.state[(runStep + 1) % 2]!.parameters;
+    const change = this.#reserve();
+    this.#unpack(change, bytes, wire, numParameters);
+    this.#kernels.add(parameters, before, change, numWeights);
+    const [into, from] = [parameters, change].map((vector) => vector + numWeights * 4);
+    this.#kernels.copy(into!, from!, numParameters - numWeights);
+    this.#free.push(change);
+    this.#loads++;
+  }
+
+  #pack(at: number, wire: WireFormat, length: number): Uint8Array {
+    if (wire === 'fp32') return new Uint8Array(this.#memory.buffer, at, length * 4);
+    const { packed } = this.#shared;
+    const { numWeights } = this.#network.layout;
+    pack(this.#kernels, wire, packed, at, numWeights, length);
+    return new Uint8Array(this.#memory.buffer, packed, packedBytes(wire, numWeights, length)).slice();
+  }
+
+  #unpack(at: number, bytes: Uint8Array, wire: WireFormat, length: number): void {
+    const { numWeights } = this.#network.layout;
+    invariant(bytes.length === packedBytes(wire, numWeights, length), `${bytes.length} bytes hold ${length} values`);
+    const from = wire === 'fp32' ? at : this.#shared.packed;
+    new Uint8Array(this.#memory.buffer, from, bytes.length).set(bytes);
+    if (wire !== 'fp32') unpack(this.#kernels, wire, at, from, numWeights, length);
   }
 
   /** Whether a partial sum is free of NaN and infinities. */
@@ -258,8 +307,8 @@ export class WorkerPool {
   /** Loss and predictions of {@link result} on the samples of a split, in their order. */
   async evaluate(runStep: number, split: EvaluatedSplit = 'test'): Promise<Evaluation & { readonly count: number }> {
     const tasks: TaskOf<'evaluate'>[] = [];
-    const averaged = this.#shared.state[0].average !== undefined;
-    const version = { runStep, loads: this.#loads, averaged };
+    const vector = this.#shared.state[0].average === undefined ? 'parameters' : 'average';
+    const version = { runStep, loads: this.#loads, vector } as const;
     const count = this.#counts[split];
     for (let from = 0; from < count; from += EVALUATION_CHUNK) {
       tasks.push({ kind: 'evaluate', version, split, from, to: Math.min(from + EVALUATION_CHUNK, count) });
@@ -288,6 +337,12 @@ export class WorkerPool {
   /** The moving average of {@link parameters}, valid as long as they are; undefined when the job has none. */
   average(runStep: number): Float32Array | undefined {
     const at = this.#shared.state[runStep % 2]!.average;
+    return at === undefined ? undefined : this.#view(at, this.#network.layout.numParameters);
+  }
+
+  /** The parameters as all workers have them, where they are sent rounded changes: valid as long as {@link parameters}. */
+  reference(runStep: number): Float32Array | undefined {
+    const at = this.#shared.state[runStep % 2]!.reference;
     return at === undefined ? undefined : this.#view(at, this.#network.layout.numParameters);
   }
 
@@ -331,7 +386,7 @@ export class WorkerPool {
   }
 
   /** Adds partial sums up to the fewest nodes that cover the same shards. */
-  async #combine(partials: readonly PartialSum[], range: Range): Promise<PartialSum[]> {
+  async #combine(step: StepPosition, partials: readonly PartialSum[], range: Range): Promise<PartialSum[]> {
     const combinations: Combination[] = [];
     const result = coveringNodes(range, this.#plan.numShards).map((node): PartialSum => {
       const shards = shardsUnder(node, this.#plan.numShards);
@@ -346,7 +401,7 @@ export class WorkerPool {
     });
     if (combinations.length > 0) {
       const tasks = this.#slices.map((slice, index): TaskOf<'combine'> => {
-        return { kind: 'combine', share: { index, slice }, combinations };
+        return { kind: 'combine', share: { index, slice }, step, combinations };
       });
       try {
         await this.#threads.within('combine', this.#threads.retrying(tasks));

@@ -8,6 +8,8 @@ import {
   type Range,
   type Reduction,
   Region,
+  Rounding,
+  type RoundingTerms,
   reduceBlocks,
   shardsUnder,
 } from '@lockstep/core';
@@ -32,6 +34,7 @@ export class SubtreeSummer {
   readonly #leaves: readonly { readonly at: number; readonly view: Float32Array }[];
   readonly #held: readonly number[];
   readonly #scratch: number;
+  /** By node: the same few come again step after step. */
   readonly #plans = new Map<number, Reduction>();
 
   /**
@@ -61,17 +64,35 @@ export class SubtreeSummer {
    * Computes the sum at `node`.
    * @param compute fills a sum vector with the sum over neighbouring shards
    * @param use receives the result, block by block
+   * @param terms of the rounding of every sum that is formed, those of `compute` included
    */
-  async sum(node: number, compute: (shards: Range, sums: Float32Array) => Promise<void>, use: UseBlock): Promise<void> {
+  async sum(
+    node: number,
+    compute: (shards: Range, sums: Float32Array) => Promise<void>,
+    use: UseBlock,
+    terms?: RoundingTerms,
+  ): Promise<void> {
+    const rounding = terms && new Rounding(this.#kernels, terms);
+    await this.#sum(node, compute, rounding, use);
+  }
+
+  async #sum(
+    node: number,
+    compute: (shards: Range, sums: Float32Array) => Promise<void>,
+    rounding: Rounding | undefined,
+    use: UseBlock,
+  ): Promise<void> {
     const { from, to } = shardsUnder(node, this.#numShards);
     const group = Math.min(this.#group, to - from);
     const width = (to - from) / group;
     if (width <= this.#width) {
       for (let i = 0; i < width; i++) {
-        await compute({ from: from + i * group, to: from + (i + 1) * group }, this.#leaves[i]!.view);
+        const { at, view } = this.#leaves[i]!;
+        await compute({ from: from + i * group, to: from + (i + 1) * group }, view);
+        rounding?.round(node * width + i, at, 0, this.#length);
       }
       const sources = this.#leaves.map(({ at }) => at);
-      reduceBlocks(this.#kernels, this.#plan(width), sources, this.#scratch, 0, this.#length, use);
+      reduceBlocks(this.#kernels, this.#plan(node, width), sources, this.#scratch, 0, this.#length, rounding, use);
       return;
     }
     const first = this.#leaves[0]!.at;
@@ -81,25 +102,23 @@ export class SubtreeSummer {
         this.#kernels.copy(vector + start * 4, block, length);
     const held = this.#held[Math.log2(width / this.#width) - 1];
     invariant(held !== undefined, 'there is a vector to hold the left half of every level');
-    await this.sum(2 * node, compute, keepIn(held));
-    await this.sum(2 * node + 1, compute, keepIn(first));
+    await this.#sum(2 * node, compute, rounding, keepIn(held));
+    await this.#sum(2 * node + 1, compute, rounding, keepIn(first));
     for (let start = 0; start < this.#length; start += BLOCK_LENGTH) {
       const length = Math.min(BLOCK_LENGTH, this.#length - start);
       this.#kernels.add(this.#scratch, held + start * 4, first + start * 4, length);
+      rounding?.round(node, this.#scratch, start, length);
       use(this.#scratch, start, length);
     }
   }
 
-  /** The reduction of `width` neighbours, which is the same wherever in the tree they hang. */
-  #plan(width: number): Reduction {
-    let plan = this.#plans.get(width);
+  /** The reduction to a node of its `width` descendants of one level. */
+  #plan(node: number, width: number): Reduction {
+    let plan = this.#plans.get(node);
     if (!plan) {
-      plan = planReduction(
-        Array.from({ length: width }, (_, i) => width + i),
-        1,
-        width,
-      );
-      this.#plans.set(width, plan);
+      const descendants = Array.from({ length: width }, (_, i) => node * width + i);
+      plan = planReduction(descendants, node, this.#numShards);
+      this.#plans.set(node, plan);
     }
     return plan;
   }

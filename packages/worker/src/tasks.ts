@@ -1,5 +1,5 @@
 /** The messages between a pool and its threads. All are small; vectors stay in shared memory. */
-import type { Range } from '@lockstep/core';
+import type { Range, StatePointers, WireFormat } from '@lockstep/core';
 import type { EngineKind, Evaluation } from '@lockstep/engine';
 
 /** A partial sum: the sum vector of one node of the reduction tree, and its byte offset in shared memory. */
@@ -20,13 +20,15 @@ export interface Share {
   readonly slice: Range;
 }
 
-/** Which micro-batches a step takes, and from which parameters it starts. */
+/** Which micro-batches a step takes, from which parameters it starts, and how exact its sums are. */
 export interface StepPosition {
   readonly epoch: number;
   /** In the epoch, from 0. */
   readonly step: number;
   /** In the run, from 0; also the version of the parameters that it starts from. */
   readonly runStep: number;
+  /** How its sums, and the change of the parameters that it leads to, are rounded. */
+  readonly wire: WireFormat;
 }
 
 /** One step of the run. */
@@ -40,8 +42,8 @@ export interface StepPlan extends StepPosition {
 export interface ParameterVersion {
   readonly runStep: number;
   readonly loads: number;
-  /** Whether their moving average is meant. */
-  readonly averaged: boolean;
+  /** Themselves, their moving average, or as all workers have them. */
+  readonly vector: Exclude<keyof StatePointers, 'slots'>;
 }
 
 /** A partial sum that is to be formed from others. */
@@ -55,6 +57,8 @@ export type EvaluatedSplit = 'test' | 'validation';
 export type Task =
   /** Opens the engine, so that the first step does not wait for it. */
   | { readonly kind: 'prepare' }
+  /** Computes the sketch of the self-test's gradient. */
+  | { readonly kind: 'selfTest' }
   /** Does one share of some steps, in step with the threads that do the other shares. */
   | {
       readonly kind: 'steps';
@@ -77,6 +81,7 @@ export type Task =
   | {
       readonly kind: 'combine';
       readonly share: Pick<Share, 'index' | 'slice'>;
+      readonly step: StepPosition;
       readonly combinations: readonly Combination[];
     }
   /** Evaluates samples [from, to) of a split. */
@@ -96,6 +101,7 @@ export interface PreparedEngine {
 /** What each kind of task answers. */
 export interface TaskResults {
   readonly prepare: PreparedEngine;
+  readonly selfTest: readonly number[];
   readonly steps: undefined;
   readonly gradient: undefined;
   readonly combine: undefined;

@@ -2,11 +2,15 @@
 import {
   augment,
   BLOCK_LENGTH,
+  BROADCAST,
   invariant,
   loadKernels,
   planReduction,
+  type Range,
   type Reduction,
   ROOT,
+  Rounding,
+  type RoundingTerms,
   reduceBlocks,
   ShardPlan,
   type UpdateScalars,
@@ -21,12 +25,13 @@ import {
   numElements,
   parseTopology,
   type Samples,
+  sketchGradient,
 } from '@lockstep/engine';
 import { workerData } from 'piscina';
 import { Barrier } from './barrier.ts';
 import { inject } from './faults.ts';
 import { Gatherer } from './gather.ts';
-import { MARKS, NUM_MARKS, type ThreadSetup } from './job.ts';
+import { largestBatch, MARKS, NUM_MARKS, type ThreadSetup } from './job.ts';
 import { SubtreeSummer } from './subtree.ts';
 import type { ParameterVersion, PartialSum, Share, StepPlan, StepPosition, Task, TaskResults } from './tasks.ts';
 
@@ -40,7 +45,8 @@ class Thread {
   readonly #barrier: Barrier;
   readonly #sampleSize: number;
   #engine: Promise<Engine> | undefined;
-  #summer: SubtreeSummer | undefined;
+  /** By the number of shards that one call of the engine takes. */
+  readonly #summers = new Map<number, SubtreeSummer>();
   /** One per micro-batch of a group. */
   readonly #gatherers: Gatherer[] = [];
   /** Of the parameters that the engine holds. */
@@ -68,6 +74,11 @@ class Thread {
         const { kind, device } = await this.#getEngine();
         return { kind, device };
       }
+      case 'selfTest': {
+        const engine = await this.#getEngine();
+        this.#version = undefined;
+        return sketchGradient(engine, this.#network, this.#setup.job.seed);
+      }
       case 'steps':
         return this.#steps(task);
       case 'gradient':
@@ -83,18 +94,17 @@ class Thread {
 
   /** Opened on first use, since a thread that only adds needs none. */
   #getEngine(): Promise<Engine> {
-    const { engine, labelSmoothing } = this.#setup.job;
-    this.#engine ??= createEngine(engine, { network: this.#network, labelSmoothing });
+    const { engine, device, labelSmoothing } = this.#setup.job;
+    this.#engine ??= createEngine(engine, { network: this.#network, labelSmoothing }, device);
     return this.#engine;
   }
 
   async #engineAt(version: ParameterVersion): Promise<Engine> {
     const engine = await this.#getEngine();
-    const { runStep, loads, averaged } = version;
+    const { runStep, loads, vector } = version;
     const known = this.#version;
-    if (known?.runStep !== runStep || known.loads !== loads || known.averaged !== averaged) {
-      const { parameters, average } = this.#setup.layout.state[runStep % 2]!;
-      const start = (averaged ? average! : parameters) / 4;
+    if (known?.runStep !== runStep || known.loads !== loads || known.vector !== vector) {
+      const start = this.#setup.layout.state[runStep % 2]![vector]! / 4;
       engine.setParameters(this.#shared.subarray(start, start + this.#network.layout.numParameters));
       this.#version = version;
     }
@@ -124,14 +134,14 @@ class Thread {
       mark('gathered');
       const tail = this.#setup.layout.tails[i]!;
       if (clipNorm === undefined) {
-        this.#reduceAndUpdate(share, partials, tail, this.#scalars(step, 1));
+        this.#reduceAndUpdate(step, share, partials, tail, this.#scalars(step, 1));
       } else {
-        this.#reduceAndUpdate(share, partials, tail, undefined);
+        this.#reduceAndUpdate(step, share, partials, tail, undefined);
         if (!allArrived()) return;
         const norm = Math.sqrt(this.#squares.reduce((sum, square) => sum + square, 0)) / step.count;
         const { from, to } = share.slice;
         const scalars = this.#scalars(step, norm > clipNorm ? clipNorm / norm : 1);
-        this.#updateSlice(scalars, this.#setup.layout.sum + from * 4, from, to - from);
+        this.#updateSlice(step, scalars, this.#setup.layout.sum + from * 4, from, to - from);
       }
       if (!allArrived()) return;
       mark('ended');
@@ -147,35 +157,83 @@ class Thread {
   ): Promise<undefined> {
     const { runStep } = step;
     if (partials.length === 0) return;
-    const engine = await this.#engineAt({ runStep, loads, averaged: false });
-    const { seed, numShards } = this.#setup.job;
-    this.#summer ??= new SubtreeSummer(numShards, this.#network.layout.sumLength, engine.maxGroup);
-    const { values } = this.#summer;
+    const terms = this.#roundingTerms(step);
+    // A worker that is sent rounded changes has nothing but the reference.
+    const vector = terms && this.#setup.job.keepsReference ? 'reference' : 'parameters';
+    const engine = await this.#engineAt({ runStep, loads, vector });
+    const { seed, reduction, numShards } = this.#setup.job;
+    const summer = this.#summer(reduction === 'fast' ? numShards : terms ? 1 : engine.maxGroup);
+    const { values } = summer;
     for (const { node, at } of partials) {
-      await this.#summer.sum(
+      await summer.sum(
         node,
         ({ from, to }, sums) => {
           if (this.#barrier.cancelled) throw new Error('cancelled');
-          const batches = Array.from({ length: to - from }, (_, i) => ({
-            samples: this.#microBatch(step, from + i, i, index),
-            key: { seed, step: runStep, shard: from + i },
-          }));
+          // What counts as one micro-batch.
+          const size = reduction === 'fast' ? to - from : 1;
+          const batches = Array.from({ length: (to - from) / size }, (_, i) => {
+            const shards = { from: from + i * size, to: from + (i + 1) * size };
+            return {
+              samples: this.#microBatch(step, shards, i, index),
+              key: { seed, step: runStep, shard: shards.from },
+            };
+          });
           return engine.gradient(batches, sums);
         },
         (block, start, length) => this.#shared.set(values.subarray(block / 4, block / 4 + length), at / 4 + start),
+        terms,
       );
     }
   }
 
-  /** Gathers a shard's micro-batch into the thread's own buffer number `place`, and changes its pictures as the job says. */
-  #microBatch({ epoch, step }: StepPosition, shard: number, place: number, share: number): Samples {
-    const { from, to } = this.#plan.microBatch(shard, step);
-    this.#gatherers[place] ??= new Gatherer(this.#setup, this.#kernels, this.#sampleSize, this.#plan.maxMicroBatchSize);
-    const indices = this.#order(epoch, shard).subarray(from, to);
+  #summer(maxGroup: number): SubtreeSummer {
+    let summer = this.#summers.get(maxGroup);
+    if (!summer) {
+      summer = new SubtreeSummer(this.#setup.job.numShards, this.#network.layout.sumLength, maxGroup);
+      this.#summers.set(maxGroup, summer);
+    }
+    return summer;
+  }
+
+  /** Undefined where nothing is rounded. */
+  #roundingTerms({ wire, runStep }: StepPosition): RoundingTerms | undefined {
+    if (wire === 'fp32') return undefined;
+    return { format: wire, seed: this.#setup.job.seed, runStep, numWeights: this.#network.layout.numWeights };
+  }
+
+  #rounding(step: StepPosition): Rounding | undefined {
+    const terms = this.#roundingTerms(step);
+    return terms && new Rounding(this.#kernels, terms);
+  }
+
+  /** Gathers the samples of some shards into the thread's own buffer number `place`, and changes their pictures as the job says. */
+  #microBatch({ epoch, step }: StepPosition, shards: Range, place: number, share: number): Samples {
+    this.#gatherers[place] ??= new Gatherer(
+      this.#setup,
+      this.#kernels,
+      this.#sampleSize,
+      largestBatch(this.#setup.job),
+    );
+    const indices = this.#indices(epoch, step, shards);
     const samples = this.#gatherers[place].gather(indices, share);
     const { augmentation, seed } = this.#setup.job;
     if (augmentation) augment(samples.images, this.#network.inputShape, indices, augmentation, seed, epoch);
     return samples;
+  }
+
+  #indices(epoch: number, step: number, shards: Range): Uint32Array {
+    const parts = Array.from({ length: shards.to - shards.from }, (_, i) => {
+      const { from, to } = this.#plan.microBatch(shards.from + i, step);
+      return this.#order(epoch, shards.from + i).subarray(from, to);
+    });
+    if (parts.length === 1) return parts[0]!;
+    const all = new Uint32Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return all;
   }
 
   #order(epoch: number, shard: number): Uint32Array {
@@ -187,14 +245,15 @@ class Thread {
   }
 
   /** Forms partial sums from others, over a slice of the vectors. */
-  #combine({ share, combinations }: Extract<Task, { kind: 'combine' }>): undefined {
+  #combine({ share, step, combinations }: Extract<Task, { kind: 'combine' }>): undefined {
+    const rounding = this.#rounding(step);
     const scratch = this.#setup.layout.scratch[share.index]!;
     const { from, to } = share.slice;
     for (const { node, at, sources } of combinations) {
       const nodes = sources.map((source) => source.node);
       const reduction = planReduction(nodes, node, this.#setup.job.numShards);
       const offsets = sources.map((source) => source.at);
-      reduceBlocks(this.#kernels, reduction, offsets, scratch, from, to, (block, start, length) =>
+      reduceBlocks(this.#kernels, reduction, offsets, scratch, from, to, rounding, (block, start, length) =>
         this.#kernels.copy(at + start * 4, block, length),
       );
     }
@@ -206,6 +265,7 @@ class Thread {
    * @param scalars undefined: only leave the sum and its squares behind, since the update needs the whole norm
    */
   #reduceAndUpdate(
+    step: StepPlan,
     share: Share,
     partials: readonly PartialSum[],
     tail: number,
@@ -216,9 +276,10 @@ class Thread {
     const sources = partials.map(({ at }) => at);
     const { from, to } = share.slice;
     const reduction = this.#planFor(partials);
-    reduceBlocks(this.#kernels, reduction, sources, layout.scratch[share.index]!, from, to, (block, start, length) => {
+    const scratch = layout.scratch[share.index]!;
+    reduceBlocks(this.#kernels, reduction, sources, scratch, from, to, this.#rounding(step), (block, start, length) => {
       const end = start + length;
-      if (scalars) this.#updateSlice(scalars, block, start, length);
+      if (scalars) this.#updateSlice(step, scalars, block, start, length);
       else this.#keepSum(block, start, length);
       const first = Math.max(start, numParameters);
       if (first < end) this.#kernels.copy(tail + (first - numParameters) * 4, block + (first - start) * 4, end - first);
@@ -256,11 +317,36 @@ class Thread {
     };
   }
 
-  #updateSlice(update: UpdateScalars, sums: number, start: number, length: number): void {
+  #updateSlice(step: StepPlan, update: UpdateScalars, sums: number, start: number, length: number): void {
     const { layout, job } = this.#setup;
     const current = layout.state[update.step % 2]!;
     const next = layout.state[(update.step + 1) % 2]!;
     updateSlice(this.#kernels, this.#network.layout, job.optimizer, update, current, next, sums, start, length);
+    this.#updateReference(step, start, length);
+  }
+
+  /**
+   * Moves a slice of the reference by the rounded distance to the new parameters; statistics, which are few, become the
+   * same. What rounding leaves over is in the distance of the next step.
+   */
+  #updateReference(step: StepPlan, start: number, length: number): void {
+    const { state, change } = this.#setup.layout;
+    const rounding = this.#rounding(step);
+    if (!rounding || change === undefined) return;
+    const { numWeights, numParameters } = this.#network.layout;
+    const current = state[step.runStep % 2]!.reference!;
+    const { reference, parameters } = state[(step.runStep + 1) % 2]!;
+    const at = (vector: number, index: number): number => vector + index * 4;
+    const numMoved = Math.min(length, numWeights - start);
+    if (numMoved > 0) {
+      this.#kernels.subtract(at(change, start), at(parameters, start), at(current, start), numMoved);
+      rounding.round(BROADCAST, at(change, start), start, numMoved);
+      this.#kernels.add(at(reference!, start), at(current, start), at(change, start), numMoved);
+    }
+    const first = Math.max(start, numWeights);
+    const numCopied = Math.min(start + length, numParameters) - first;
+    if (numCopied <= 0) return;
+    for (const vector of [change, reference!]) this.#kernels.copy(at(vector, first), at(parameters, first), numCopied);
   }
 
   async #evaluate({ version, split, from, to }: Extract<Task, { kind: 'evaluate' }>): Promise<Evaluation> {

@@ -62,7 +62,7 @@ const group = {
   numParameters: 997,
   engine: 'onnx',
   device: 'cpu',
-  wire: 'float32',
+  wire: 'fp32',
   batchSize: 100,
 } as const;
 

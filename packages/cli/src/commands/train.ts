@@ -119,8 +119,12 @@ class Display {
         output.line(
           `${pc.bold('model')}   ${event.name}, ${integer(event.numParameters)} parameters; ${event.optimizer}, ` +
             `learning rate ${event.learningRate} (${event.schedule}), ${event.epochs} epochs of ${event.stepsPerEpoch} steps ` +
-            `of ${event.batchSize} in ${event.shards} shards, seed ${event.seed}`,
+            `of ${event.batchSize} in ${event.shards} shards, seed ${event.seed}` +
+            (event.wire === undefined ? '' : `, wire ${event.wire}`),
         );
+        return;
+      case 'wire':
+        output.line(`${pc.bold('wire')}    ${event.format} from step ${event.runStep + 1} on: ${event.reason}`);
         return;
       case 'progress':
         this.#progress(event);

@@ -2,7 +2,14 @@
  * The workers of a run and the steps that they do together, over real or simulated connections. The local pool adds up
  * and updates; if it has a part in the work, it computes like the others.
  */
-import { coveringNodes, LockstepError, type Range, type ShardPlan } from '@lockstep/core';
+import {
+  coveringNodes,
+  LockstepError,
+  type ParameterLayout,
+  packedBytes,
+  type Range,
+  type ShardPlan,
+} from '@lockstep/core';
 import type { CloseReason, MessageOf, WorkerMessage } from '@lockstep/protocol';
 import type { PartialSum, StepPlan, StepSums } from '@lockstep/worker';
 import type { Clock } from './clock.ts';
@@ -18,12 +25,12 @@ import { localReport, type StepReport, sharedReport } from './step-report.ts';
 import { StepRun } from './step-run.ts';
 
 /** What every worker is told, but for what the fleet knows itself. */
-type JobTerms = Pick<Terms, 'job' | 'layoutHash' | 'partitions'>;
+type JobTerms = Pick<Terms, 'job' | 'layoutHash' | 'partitions' | 'checkSketch'>;
 
 export interface FleetOptions {
   readonly plan: ShardPlan;
-  /** Elements of a sum vector. */
-  readonly sumLength: number;
+  /** Of the parameters and the sum vectors. */
+  readonly layout: Pick<ParameterLayout, 'numWeights' | 'sumLength'>;
   /** Bytes of one sample with its label. */
   readonly sampleBytes: number;
   readonly pool: Accumulator;
@@ -73,6 +80,8 @@ export class Fleet {
   readonly #planner: RangePlanner;
   readonly #local: LocalMember;
   readonly #ledger: Ledger<StepRun>;
+  /** Kinds of engines whose gradients were used. */
+  readonly #engines = new Set<string>();
   #numAssignments = 0;
   #current: StepRun | undefined;
   /** Called when members may have become available, or too few. */
@@ -116,6 +125,11 @@ export class Fleet {
   /** Everybody who takes part, for people. */
   get members(): MemberFacts[] {
     return this.#crew.facts(this.#planner.current);
+  }
+
+  /** Which kinds of engines have computed gradients that were used, for people. */
+  get engines(): string[] {
+    return [...this.#engines].sort();
   }
 
   /** Of messages to and from remote workers. */
@@ -162,9 +176,10 @@ export class Fleet {
     const { pool, clock, plan, onStep } = this.#options;
     const started = clock.now();
     const sums = await pool.step(plans, clipNorm);
+    this.#note(LOCAL);
     const ms = (clock.now() - started) / plans.length;
     const startedAt = clock.origin + started;
-    onStep(localReport(plans[0]!.runStep, plans.length, plan.numShards, startedAt, ms, pool.marks(plans.length)));
+    onStep(localReport(plans[0]!, plans.length, plan.numShards, startedAt, ms, pool.marks(plans.length)));
     return sums;
   }
 
@@ -186,12 +201,13 @@ export class Fleet {
       this.#crew.stepped(step.participants);
       await step.finish();
       if (!isComplete) return undefined;
+      for (const { member } of step.answers) this.#note(member);
       const gathered = clock.now();
       const sums = await pool.update(plan, [...step.machine.values.values()], clipNorm);
       const { origin } = clock;
       onStep(
         sharedReport({
-          runStep: plan.runStep,
+          plan,
           startedAt: origin + step.startedAt,
           broadcastAt: origin + step.broadcastAt,
           gatheredAt: origin + gathered,
@@ -207,6 +223,14 @@ export class Fleet {
       await step.finish();
       pool.release([...step.machine.values.values()]);
     }
+  }
+
+  /** A member's gradients were used. */
+  #note(id: string): void {
+    const info = this.#crew.get(id)?.info;
+    if (!info) return;
+    const { engine, device, runtime } = info;
+    this.#engines.add(`${engine} on ${device}${runtime === 'node' ? '' : ` in a ${runtime}`}`);
   }
 
   #createStep(plan: StepPlan): StepRun {
@@ -264,7 +288,7 @@ export class Fleet {
   }
 
   #result(id: string, message: MessageOf<WorkerMessage, 'result'>, payload: Uint8Array): void {
-    const { pool, sumLength, plan, clock } = this.#options;
+    const { pool, layout, plan, clock } = this.#options;
     const { assignment, nodes, computeMs, startedAt } = message;
     const owed = this.#ledger.get(assignment);
     if (owed?.member !== id) {
@@ -272,7 +296,7 @@ export class Fleet {
       return;
     }
     const ms = this.#ledger.settle(clock.now(), owed);
-    const refusal = refusalOf(owed, message, payload, sumLength, plan.numShards);
+    const refusal = refusalOf(owed, message, payload, layout, plan.numShards);
     if (refusal !== undefined) {
       this.#refuse(owed, refusal);
       return;
@@ -285,7 +309,7 @@ export class Fleet {
         this.refused.add('duplicate');
         continue;
       }
-      const value = pool.accept(node, payload.subarray(i * size, (i + 1) * size));
+      const value = pool.accept(node, payload.subarray(i * size, (i + 1) * size), step.plan.wire);
       // Somebody computes it again, when others have made room.
       if (value) values.set(node, value);
       else this.refused.add('no room');
@@ -347,9 +371,9 @@ export class Fleet {
   }
 
   #terms(): Terms {
-    const { sumLength, plan, membership, terms } = this.#options;
+    const { layout, plan, membership, terms } = this.#options;
     const { heartbeatMs, heartbeatMisses } = membership;
-    const maxBufferedBytes = MAX_BUFFERED_BYTES + 2 * sumLength * Float32Array.BYTES_PER_ELEMENT;
+    const maxBufferedBytes = MAX_BUFFERED_BYTES + 2 * layout.sumLength * Float32Array.BYTES_PER_ELEMENT;
     return { ...terms(), numShards: plan.numShards, heartbeatMs, heartbeatMisses, maxBufferedBytes };
   }
 
@@ -368,11 +392,11 @@ function refusalOf(
   { generation, step, range }: Owed<StepRun>,
   message: MessageOf<WorkerMessage, 'result'>,
   payload: Uint8Array,
-  sumLength: number,
+  { numWeights, sumLength }: FleetOptions['layout'],
   numShards: number,
 ): string | undefined {
   if (message.generation !== generation || message.runStep !== step.plan.runStep) return 'wrong generation';
   if (message.nodes.join() !== coveringNodes(range, numShards).join()) return 'other shards';
-  const expected = message.nodes.length * sumLength * Float32Array.BYTES_PER_ELEMENT;
+  const expected = message.nodes.length * packedBytes(step.plan.wire, numWeights, sumLength);
   return payload.length === expected ? undefined : 'wrong length';
 }

@@ -2,7 +2,7 @@ import type { PartialSum, StepPlan, StepPosition } from '@lockstep/worker';
 import { expect, it } from 'vitest';
 import { LocalMember, type LocalOutcome } from './local-member.ts';
 
-const plan: StepPlan = { epoch: 0, step: 0, runStep: 7, count: 8, learningRate: 0.1 };
+const plan: StepPlan = { epoch: 0, step: 0, runStep: 7, wire: 'fp32', count: 8, learningRate: 0.1 };
 const partials: PartialSum[] = [{ node: 2, at: 0 }];
 
 /** A pool whose gradients are done when the test says so. */

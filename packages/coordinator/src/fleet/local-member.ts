@@ -5,7 +5,17 @@ import type { PartialSum, StepPlan, WorkerPool } from '@lockstep/worker';
 /** What the fleet uses of the local pool. */
 export type Accumulator = Pick<
   WorkerPool,
-  'step' | 'marks' | 'gradient' | 'cancel' | 'accept' | 'isFinite' | 'release' | 'update' | 'parameters'
+  | 'step'
+  | 'marks'
+  | 'gradient'
+  | 'cancel'
+  | 'accept'
+  | 'isFinite'
+  | 'release'
+  | 'update'
+  | 'parameters'
+  | 'reference'
+  | 'packedChange'
 >;
 
 /** What ends an assignment: partial sums, a cancellation, or a failure that the pool could not get over. */

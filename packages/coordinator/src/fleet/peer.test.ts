@@ -33,6 +33,10 @@ const terms: Terms = {
   layoutHash: 'a'.repeat(64),
   numShards,
   partitions,
+  checkSketch: async ([first]) => {
+    if (first === undefined) throw new Error('no engine works here');
+    return first === 0.25 ? undefined : `its loss is ${first}`;
+  },
   heartbeatMs: 1_000,
   heartbeatMisses: 5,
   maxBufferedBytes: 5e6,
@@ -47,6 +51,7 @@ const ready: From<'ready'> = {
   engine: 'onnx',
   device: 'cpu',
   shards: [1, 3],
+  sketch: [0.25],
 };
 const fetch: From<'fetch'> = { type: 'fetch', digest: partitions.digests[1]!, offset: 0 };
 const holds: From<'holds'> = { type: 'holds', shards: [0, 3] };
@@ -104,6 +109,8 @@ function open() {
 const info = { name: 'gpu-7', threads: 8, engine: '', device: '', runtime: 'node' };
 const readyInfo = { ...info, engine: 'onnx', device: 'cpu' };
 
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 describe('a peer', () => {
   it('is welcomed with the job after its hello', () => {
     const { link, after } = open();
@@ -114,12 +121,41 @@ describe('a peer', () => {
     expect(parseJob({ text: welcome.job, hash: welcome.jobHash }).partitions).toEqual(partitions.digests);
   });
 
-  it('is ready with what it holds', () => {
+  it('is ready with what it holds, once its self-test was looked at', async () => {
     const { after } = open();
-    expect(after([hello], ready)).toEqual([
+    const told = after([hello], ready);
+    expect(told).toEqual([['holds', [1, 3]]]);
+    await settled();
+    expect(told).toEqual([
       ['holds', [1, 3]],
       ['ready', readyInfo],
     ]);
+  });
+
+  it.each([
+    [
+      'its engine is wrong',
+      [0.75],
+      'wrong',
+      'Refused: its loss is 0.75. Try another --engine or --device on that machine.',
+    ],
+    ['nobody can tell', [], 'stopping', 'no engine works here'],
+  ])('is sent away when %s', async (_, sketch, code, reason) => {
+    const { after } = open();
+    const told = after([hello], { ...ready, sketch });
+    await settled();
+    expect(told).toEqual([
+      ['holds', [1, 3]],
+      ['violated', code, reason],
+    ]);
+  });
+
+  it('is not ready any more when it left during the self-test', async () => {
+    const { peer, after } = open();
+    const told = after([hello], ready);
+    peer.closed();
+    await settled();
+    expect(told).toEqual([['holds', [1, 3]]]);
   });
 
   it('may say what it holds and that it is there from its hello on', () => {
@@ -140,15 +176,14 @@ describe('a peer', () => {
     expect(happened).toEqual([['result', result, Uint8Array.of(1, 2, 3, 4)]]);
   });
 
-  it('is known by what it says about itself, without what a terminal could take for a command', () => {
+  it('is known by what it says about itself, without what a terminal could take for a command', async () => {
     const { after } = open();
     const name = 'gpu\x1b[2J\r\n\x07\u009b1m\u202e7';
     const [[, told]] = after([], { ...hello, name, runtime: 'de\x1bno' }) as [[string, typeof info]];
     expect(told).toMatchObject({ name: 'gpu?[2J????1m?7', runtime: 'de?no' });
-    const [, [, known]] = after([], { ...ready, engine: '\x1bc', device: 'a\x00b' }) as [
-      unknown,
-      [string, typeof info],
-    ];
+    const happened = after([], { ...ready, engine: '\x1bc', device: 'a\x00b' });
+    await settled();
+    const [, [, known]] = happened as [unknown, [string, typeof info]];
     expect(known).toMatchObject({ engine: '?c', device: 'a?b' });
   });
 });

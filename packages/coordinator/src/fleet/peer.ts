@@ -11,6 +11,7 @@ import {
   PROTOCOL_VERSION,
   type WorkerMessage,
 } from '@lockstep/protocol';
+import type { StepPosition } from '@lockstep/worker';
 import type { MemberInfo } from './membership.ts';
 import type { Partitions } from './partitions.ts';
 
@@ -30,6 +31,8 @@ export interface Terms {
   readonly layoutHash: string;
   readonly numShards: number;
   readonly partitions: Partitions;
+  /** What is wrong with a worker's self-test; undefined when nothing is. */
+  readonly checkSketch: (sketch: readonly number[]) => Promise<string | undefined>;
   readonly heartbeatMs: number;
   readonly heartbeatMisses: number;
   /** More unread bytes than this, and the peer counts as a slow reader. */
@@ -55,13 +58,13 @@ const MAX_BYTES_BEFORE_READY = 2 * 64 * 1024;
 export class Peer {
   readonly id: string;
   /** The step whose parameters it was sent last. */
-  parametersOf: number | undefined;
+  parametersOf: Pick<StepPosition, 'runStep' | 'wire'> | undefined;
   bytesSent = 0;
   bytesReceived = 0;
   readonly #link: Link;
   readonly #terms: Terms;
   readonly #events: PeerEvents;
-  #state: 'connected' | 'joining' | 'ready' | 'closed' = 'connected';
+  #state: 'connected' | 'joining' | 'testing' | 'ready' | 'closed' = 'connected';
   #info: MemberInfo | undefined;
 
   constructor(id: string, link: Link, terms: Terms, events: PeerEvents) {
@@ -104,9 +107,13 @@ export class Peer {
     this.#state = 'closed';
   }
 
+  get #saidReady(): boolean {
+    return this.#state === 'testing' || this.#state === 'ready';
+  }
+
   /** Whether it may have sent so much of a message: only partial sums are long. */
   mayOwe(numBytes: number): boolean {
-    return this.#state === 'ready' || numBytes <= MAX_BYTES_BEFORE_READY;
+    return this.#saidReady || numBytes <= MAX_BYTES_BEFORE_READY;
   }
 
   /** Something came from the peer. Never throws. */
@@ -144,7 +151,7 @@ export class Peer {
         return;
       case 'result':
       case 'failed':
-        if (this.#state !== 'ready') throw new FrameError(`${message.type} before ready`);
+        if (!this.#saidReady) throw new FrameError(`${message.type} before ready`);
         if (message.type === 'result') this.#events.result(message, payload);
         else this.#events.failed({ ...message, reason: printable(message.reason) });
         return;
@@ -169,7 +176,7 @@ export class Peer {
     this.send({ type: 'welcome', member: this.id, job: job.text, jobHash: job.hash, heartbeatMs, heartbeatMisses });
   }
 
-  #ready({ jobHash, layoutHash, engine, device, shards }: MessageOf<WorkerMessage, 'ready'>): void {
+  #ready({ jobHash, layoutHash, engine, device, shards, sketch }: MessageOf<WorkerMessage, 'ready'>): void {
     if (this.#state !== 'joining') throw new FrameError('ready again');
     if (jobHash !== this.#terms.job.hash) {
       this.#events.violated('job', 'The worker prepared another job than this one: start it again.');
@@ -182,10 +189,23 @@ export class Peer {
       );
       return;
     }
-    this.#state = 'ready';
-    this.#info = { ...this.#info!, engine: printable(engine), device: printable(device) };
+    this.#state = 'testing';
+    const info = { ...this.#info!, engine: printable(engine), device: printable(device) };
     this.#events.holds(this.#shards(shards));
-    this.#events.ready(this.#info);
+    this.#terms.checkSketch(sketch).then(
+      (wrong) => {
+        if (this.#state !== 'testing') return;
+        if (wrong === undefined) {
+          this.#state = 'ready';
+          this.#events.ready(info);
+        } else {
+          this.#events.violated('wrong', `Refused: ${wrong}. Try another --engine or --device on that machine.`);
+        }
+      },
+      (error: Error) => {
+        if (this.#state === 'testing') this.#events.violated('stopping', printable(error.message));
+      },
+    );
   }
 
   #serve({ digest, offset }: MessageOf<WorkerMessage, 'fetch'>): void {

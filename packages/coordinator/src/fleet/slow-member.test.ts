@@ -7,7 +7,7 @@ import { MEMBERSHIP } from './membership.ts';
 import { Partitions } from './partitions.ts';
 import { TIMING } from './step-machine.ts';
 import { SimulatedWorker } from './testing/simulated-worker.ts';
-import { SUM_LENGTH, ToyPool } from './testing/toy-model.ts';
+import { TOY_LAYOUT, ToyPool } from './testing/toy-model.ts';
 import { VirtualClock } from './testing/virtual-time.ts';
 
 const NUM_SHARDS = 8;
@@ -25,7 +25,7 @@ async function meanStepMs(remoteMsPerShard: number): Promise<number> {
   const job = { topology: {}, labelSmoothing: 0, seed: 0, numSamples, numShards, batchSize };
   const fleet = new Fleet({
     plan,
-    sumLength: SUM_LENGTH,
+    layout: TOY_LAYOUT,
     sampleBytes: 5,
     pool: new ToyPool(plan, clock, LOCAL_MS),
     local: { name: 'local', threads: 1, engine: 'toy', device: 'cpu', runtime: 'node' },
@@ -35,6 +35,7 @@ async function meanStepMs(remoteMsPerShard: number): Promise<number> {
       job: describeJob({ ...job, partitions: [...partitions.digests] }),
       layoutHash: LAYOUT_HASH,
       partitions,
+      checkSketch: async () => undefined,
     }),
     clock,
     membership: MEMBERSHIP,
@@ -50,7 +51,14 @@ async function meanStepMs(remoteMsPerShard: number): Promise<number> {
   let laterFrom = 0;
   for (let runStep = 0; runStep < NUM_STEPS; runStep++) {
     if (runStep === NUM_STEPS / 3) laterFrom = clock.now();
-    const step = { epoch: 0, step: runStep, runStep, count: plan.stepSize(runStep), learningRate: 0.5 };
+    const step = {
+      epoch: 0,
+      step: runStep,
+      runStep,
+      wire: 'fp32' as const,
+      count: plan.stepSize(runStep),
+      learningRate: 0.5,
+    };
     await clock.until(fleet.steps([step], undefined, undefined), Number.POSITIVE_INFINITY);
   }
   fleet.close('finished', '');

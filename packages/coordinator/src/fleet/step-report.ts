@@ -1,5 +1,6 @@
 /** What a step took, and who held it up: for displays, metrics and traces. Moments are milliseconds since 1970. */
-import type { StepMarks } from '@lockstep/worker';
+import type { WireFormat } from '@lockstep/core';
+import type { StepMarks, StepPosition } from '@lockstep/worker';
 import { LOCAL } from './crew.ts';
 
 /** Milliseconds of a step, by what they were spent on. */
@@ -27,6 +28,7 @@ export interface Answer {
 }
 
 export interface StepReport {
+  readonly wire: WireFormat;
   /** Of the first of them. */
   readonly runStep: number;
   /** Steps that were done in one go; durations are means over them. */
@@ -46,7 +48,7 @@ const mean = (values: readonly number[]): number =>
 
 /** Steps that the local threads did among themselves. */
 export function localReport(
-  runStep: number,
+  { runStep, wire }: StepPosition,
   numSteps: number,
   numShards: number,
   startedAt: number,
@@ -59,6 +61,7 @@ export function localReport(
   const answer = { member: LOCAL, from: 0, to: numShards, sentAt: startedAt, answeredAt: startedAt + totalMs };
   return {
     runStep,
+    wire,
     numSteps,
     startedAt,
     totalMs,
@@ -70,7 +73,7 @@ export function localReport(
 }
 
 export interface SharedStep {
-  readonly runStep: number;
+  readonly plan: StepPosition;
   readonly startedAt: number;
   /** When all first assignments were handed to the network. */
   readonly broadcastAt: number;
@@ -84,7 +87,7 @@ export interface SharedStep {
 
 /** A step in which several members had a part. */
 export function sharedReport({
-  runStep,
+  plan: { runStep, wire },
   startedAt,
   broadcastAt,
   gatheredAt,
@@ -97,6 +100,7 @@ export function sharedReport({
   const [last, before] = [answers.at(-1), answers.at(-2)];
   return {
     runStep,
+    wire,
     numSteps: 1,
     startedAt,
     totalMs: endedAt - startedAt,

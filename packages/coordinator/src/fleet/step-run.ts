@@ -48,8 +48,9 @@ export class StepRun {
   #fail!: (error: Error) => void;
   #isOver = false;
   #stopTimer: (() => void) | undefined;
-  /** The frame with the parameters; made when the first remote member needs it. */
+  /** The frames with the parameters, and with what changed in them; made when the first remote member needs one. */
   #parameters: Uint8Array | undefined;
+  #change: Uint8Array | undefined;
 
   constructor(plan: StepPlan, tools: StepTools) {
     this.plan = plan;
@@ -202,21 +203,37 @@ export class StepRun {
       return;
     }
     this.#sendParameters(id);
-    const { epoch, step, runStep } = this.plan;
-    crew.send(id, { type: 'work', assignment, generation, epoch, step, runStep, ...range });
+    const { epoch, step, runStep, wire } = this.plan;
+    crew.send(id, { type: 'work', assignment, generation, epoch, step, runStep, ...range, wire });
   }
 
   /** Sends the step's parameters to a peer that does not have them. */
   #sendParameters(id: string): void {
-    const { runStep } = this.plan;
+    const { runStep, wire } = this.plan;
     const peer = this.#tools.crew.peer(id);
-    if (!peer || peer.parametersOf === runStep) return;
+    if (!peer || peer.parametersOf?.runStep === runStep) return;
+    // A change is packed in the format in which the step before rounded it.
+    const { parametersOf: last } = peer;
+    const isNext = wire !== 'fp32' && last?.wire === wire && last.runStep === runStep - 1;
+    const frame = isNext ? this.#changeFrame() : this.#parametersFrame();
+    peer.parametersOf = { runStep, wire };
+    peer.sendFrame(frame);
+  }
+
+  #changeFrame(): Uint8Array {
+    const { runStep, wire } = this.plan;
+    this.#change ??= encodeFrame({ type: 'change', runStep, wire }, [this.#tools.pool.packedChange(wire)]);
+    return this.#change;
+  }
+
+  #parametersFrame(): Uint8Array {
+    const { runStep, wire } = this.plan;
+    const { pool } = this.#tools;
     if (!this.#parameters) {
-      const { buffer, byteOffset, byteLength } = this.#tools.pool.parameters(runStep);
+      const { buffer, byteOffset, byteLength } = wire === 'fp32' ? pool.parameters(runStep) : pool.reference(runStep)!;
       this.#parameters = encodeFrame({ type: 'parameters', runStep }, [new Uint8Array(buffer, byteOffset, byteLength)]);
     }
-    peer.parametersOf = runStep;
-    peer.sendFrame(this.#parameters);
+    return this.#parameters;
   }
 
   #cancel(assignment: number): void {

@@ -32,6 +32,11 @@ export function logLine(event: TrainEvent): Line | undefined {
         level: 'info',
         text: `Epoch ${event.epoch}: ${event.evaluatedOn ?? 'test'} accuracy ${percent(event.testAccuracy)}, loss ${event.testLoss.toFixed(4)}`,
       };
+    case 'wire':
+      return {
+        level: 'info',
+        text: `Gradients travel as ${event.format} from step ${event.runStep + 1} on: ${event.reason}`,
+      };
     case 'resumed':
       return { level: 'info', text: `Resumed in epoch ${event.epoch} after ${event.step} steps` };
     case 'error':

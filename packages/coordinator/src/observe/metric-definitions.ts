@@ -69,6 +69,7 @@ const REFUSALS = every<
   silent: true,
   slowReader: true,
   late: true,
+  wrong: true,
   websocket: true,
   duplicate: true,
   'no room': true,

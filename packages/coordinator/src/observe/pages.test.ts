@@ -9,6 +9,9 @@ import { servePages } from './pages.ts';
 
 const files = {
   'site/index.html': '<!doctype html><title>Lockstep</title>',
+  'site/join.html': '<!doctype html><title>Join</title>',
+  'site/assets/worker/lane-12ab.js': 'postMessage(1)',
+  'site/assets/engine-34cd.wasm': 'wasm',
   'site/assets/index-8f3a.js': 'console.log(1)',
   'site/assets/deep/index-77aa.css': 'body {}',
   'site/favicon.svg': '<svg xmlns="http://www.w3.org/2000/svg"/>',
@@ -39,6 +42,9 @@ describe('servePages', () => {
     ['/', files['site/index.html'], 'text/html'],
     ['/index.html', files['site/index.html'], 'text/html'],
     ['/?page=join', files['site/index.html'], 'text/html'],
+    ['/join', files['site/join.html'], 'text/html'],
+    ['/join.html', files['site/join.html'], 'text/html'],
+    ['/assets/engine-34cd.wasm', 'wasm', 'application/wasm'],
     ['/assets/index-8f3a.js', files['site/assets/index-8f3a.js'], 'text/javascript'],
     ['/assets/deep/index-77aa.css', files['site/assets/deep/index-77aa.css'], 'text/css'],
     ['/favicon.svg', files['site/favicon.svg'], 'image/svg+xml'],
@@ -60,9 +66,18 @@ describe('servePages', () => {
     expect(again.status).toBe(304);
   });
 
-  it('needs the token', async () => {
+  it('needs the token for the live page, and for nothing that says nothing of the run', async () => {
     const { get } = await serve();
-    for (const path of ['/', '/assets/index-8f3a.js']) expect((await get(path, { headers: {} })).status).toBe(401);
+    const status = async (path: string): Promise<number> => (await get(path, { headers: {} })).status;
+    for (const path of ['/', '/index.html', '/?page=join', '/missing']) expect(await status(path)).toBe(401);
+    for (const path of ['/join', '/join.html', '/assets/index-8f3a.js']) expect(await status(path)).toBe(200);
+  });
+
+  it('lets scripts of Web Workers compile WebAssembly, and no others', async () => {
+    const { get } = await serve();
+    const policy = async (path: string) => (await get(path)).headers.get('content-security-policy');
+    expect(await policy('/assets/worker/lane-12ab.js')).toContain("script-src 'self' 'wasm-unsafe-eval'");
+    for (const path of ['/', '/join', '/assets/index-8f3a.js']) expect(await policy(path)).toBe("default-src 'self'");
   });
 
   it.each([

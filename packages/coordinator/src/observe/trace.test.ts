@@ -16,6 +16,7 @@ const mark = (from: number) => ({
 /** Two steps of the local threads alone, and one with a remote member. */
 const local: StepReport = {
   runStep: 0,
+  wire: 'fp32',
   numSteps: 2,
   startedAt: NOW,
   totalMs: 6,
@@ -38,6 +39,7 @@ const answer = {
 };
 const shared: StepReport = {
   runStep: 2,
+  wire: 'fp32',
   numSteps: 1,
   startedAt: NOW + 20,
   totalMs: 12,

@@ -6,55 +6,25 @@
 import { invariant, type Parameter } from '@lockstep/core';
 import type { EngineConfig } from '../engine.ts';
 import { type Network, numElements, type Shape } from '../topology/network.ts';
-import type { Block } from './blocked.ts';
+import { type Binding, type CompiledGraph, names } from './compiled.ts';
 import { GraphBuilder, type Value } from './graph.ts';
 import { applyLayer } from './layers.ts';
+import { crossEntropy } from './loss.ts';
 import { dataTypes, encodeModel, type ModelDescription } from './proto.ts';
 import { reluAfterPool } from './reorder.ts';
 import type { RuleContext, RuleResult } from './rule.ts';
-
-/** Names of the graphs' inputs and outputs that are not parameters. */
-export const names = {
-  images: (batch: number): string => `images_${batch}`,
-  labels: (batch: number): string => `labels_${batch}`,
-  /** Number of samples as a float: the weight of the batch statistics. */
-  count: (batch: number): string => `count_${batch}`,
-  mask: (index: number, batch: number): string => `mask_${index}_${batch}`,
-  lossSum: 'loss_sum',
-  numCorrect: 'num_correct',
-  predictions: 'predictions',
-  probabilities: 'probabilities',
-  gradient: (parameter: string): string => `${parameter}/gradient`,
-} as const;
-
-/** A tensor of the graph that stands for a parameter, or for its gradient or statistic. */
-export interface ParameterBinding {
-  readonly name: string;
-  readonly parameter: Parameter;
-  readonly dims: readonly number[];
-}
-
-export interface CompiledGraph {
-  readonly bytes: Uint8Array;
-  readonly parameters: readonly ParameterBinding[];
-  /** Gradients and statistics; empty for inference. */
-  readonly produced: readonly ParameterBinding[];
-  /** Dropout masks that must be fed for each micro-batch. */
-  readonly masks: readonly { readonly index: number; readonly rate: number; readonly shape: Shape }[];
-  /** Whether the numbers of samples must be fed. */
-  readonly countsFed: boolean;
-}
+import type { Dialect } from './runtime.ts';
 
 class Compilation implements RuleContext {
-  readonly g = new GraphBuilder();
+  readonly g: GraphBuilder;
   readonly training: boolean;
-  readonly block: Block | undefined;
+  readonly dialect: Dialect;
   readonly layout: Network['layout'];
   readonly #network: Network;
   readonly #byName: ReadonlyMap<string, Parameter>;
   /** The flat parameter vector, for a graph that holds its weights; undefined for one that is fed with them. */
   readonly #weights: Float32Array | undefined;
-  readonly #parameters = new Map<string, ParameterBinding>();
+  readonly #parameters = new Map<string, Binding>();
   /** Per parameter its gradient or statistic in each micro-batch so far. */
   readonly #produced = new Map<string, { readonly values: Value[]; readonly dims: readonly number[] }>();
   readonly #losses: Value[] = [];
@@ -63,10 +33,11 @@ class Compilation implements RuleContext {
   /** Micro-batch that is being compiled. */
   #batch = 0;
 
-  constructor(network: Network, training: boolean, block: Block | undefined, weights?: Float32Array) {
+  constructor(network: Network, training: boolean, dialect: Dialect, weights?: Float32Array) {
     this.#network = { ...network, nodes: reluAfterPool(network.nodes) };
     this.training = training;
-    this.block = block;
+    this.g = new GraphBuilder(dialect.gpu);
+    this.dialect = dialect;
     this.#weights = weights;
     this.layout = network.layout;
     this.#byName = new Map(network.layout.parameters.map((parameter) => [parameter.name, parameter]));
@@ -84,7 +55,7 @@ class Compilation implements RuleContext {
   parameter(name: string, dims: readonly number[]): Value {
     if (!this.#parameters.has(name)) {
       const parameter = this.#named(name, dims);
-      this.#parameters.set(name, { name, parameter, dims });
+      this.#parameters.set(name, { name, part: parameter, dims });
       if (this.#weights) this.g.tensor(name, this.layout.view(this.#weights, parameter), dims);
       else this.g.input(name, 'float32', dims);
     }
@@ -146,34 +117,6 @@ class Compilation implements RuleContext {
     return { values, results };
   }
 
-  /**
-   * Softmax cross-entropy and the number of correct predictions.
-   * @returns the gradient of the loss sum with respect to the logits, and the predicted classes as int64
-   */
-  #loss(logits: Value, labelSmoothing: number): { gradient: Value; predicted: Value } {
-    const { g } = this;
-    const { numClasses } = this.#network;
-    const labels = g.op('Cast', [g.input(names.labels(this.#batch), 'uint8', [this.#dimension])], {
-      to: dataTypes.int64,
-    });
-    const classes = g.integers(
-      Array.from({ length: numClasses }, (_, i) => i),
-      [1, numClasses],
-    );
-    const hits = g.op('Cast', [g.op('Equal', [g.reshape(labels, [-1, 1]), classes])], { to: dataTypes.float32 });
-    const target =
-      labelSmoothing === 0
-        ? hits
-        : g.op('Add', [g.op('Mul', [hits, g.scalar(1 - labelSmoothing)]), g.scalar(labelSmoothing / numClasses)]);
-    const logProbabilities = g.op('LogSoftmax', [logits], { axis: -1 });
-    const lossSum = g.op('Neg', [g.reduce('ReduceSum', g.op('Mul', [target, logProbabilities]), [0, 1], false)]);
-    this.#losses.push(g.reshape(lossSum, [1]));
-    const predicted = g.op('ArgMax', [logits], { axis: -1, keepdims: 0 });
-    const correct = g.op('Cast', [g.op('Equal', [predicted, labels])], { to: dataTypes.float32 });
-    this.#correct.push(g.reduce('ReduceSum', correct, [0], true));
-    return { gradient: g.op('Sub', [g.op('Exp', [logProbabilities]), target]), predicted };
-  }
-
   /** The backward pass: walks the nodes in reverse and adds up what flows into each. */
   #backward(logitsGradient: Value, results: ReadonlyMap<string, RuleResult>): void {
     const needsGradient = new Set<string>();
@@ -200,7 +143,12 @@ class Compilation implements RuleContext {
     this.#batch = batch;
     const { values, results } = this.#forward(this.#scaledImages());
     const logits = values.get(this.#network.logits)!;
-    const { gradient, predicted } = this.#loss(logits, labelSmoothing);
+    const labels = this.g.input(names.labels(batch), 'uint8', [this.#dimension]);
+    const { numClasses } = this.#network;
+    const loss = crossEntropy(this.g, logits, labels, numClasses, labelSmoothing, this.dialect.gpu);
+    const { gradient, predicted } = loss;
+    this.#losses.push(loss.sum);
+    this.#correct.push(loss.numCorrect);
     if (this.training) this.#backward(gradient, results);
     return { logits, predicted };
   }
@@ -218,20 +166,45 @@ class Compilation implements RuleContext {
   }
 
   finish(): CompiledGraph {
-    const { g } = this;
-    const produced = [...this.#produced].map(([name, { values, dims }]): ParameterBinding => {
-      g.output(names.gradient(name), this.#treeSum(values), 'float32', dims);
-      return { name: names.gradient(name), parameter: this.#byName.get(name)!, dims };
-    });
-    g.output(names.lossSum, this.#treeSum(this.#losses), 'float32', [1]);
-    g.output(names.numCorrect, this.#treeSum(this.#correct), 'float32', [1]);
+    const produced = this.training ? this.#results() : [];
+    if (!this.training) {
+      this.g.output(names.lossSum, this.#treeSum(this.#losses), 'float32', [1]);
+      this.g.output(names.numCorrect, this.#treeSum(this.#correct), 'float32', [1]);
+    }
     return {
-      bytes: encodeModel(g.finish(this.#network.name)),
+      bytes: encodeModel(this.g.finish(this.#network.name)),
       parameters: [...this.#parameters.values()],
       produced,
       masks: this.training ? this.#dropoutMasks() : [],
       countsFed: this.#countsFed,
     };
+  }
+
+  /** Makes what training computes outputs: each by itself, or from a GPU all in one, to cross the bus at once. */
+  #results(): Binding[] {
+    const { g, layout } = this;
+    const results = [...this.#produced].map(([name, { values, dims }]) => {
+      const { offset, size } = this.#byName.get(name)!;
+      return { name: names.gradient(name), value: this.#treeSum(values), part: { offset, size }, dims };
+    });
+    const scalar = (name: string, offset: number, values: readonly Value[]): void => {
+      results.push({ name, value: this.#treeSum(values), part: { offset, size: 1 }, dims: [1] });
+    };
+    scalar(names.lossSum, layout.lossIndex, this.#losses);
+    scalar(names.numCorrect, layout.correctIndex, this.#correct);
+    if (!this.dialect.gpu) {
+      for (const { name, value, dims } of results) g.output(name, value, 'float32', dims);
+      return results;
+    }
+    const size = layout.countIndex;
+    const inOrder = [...results].sort((a, b) => a.part.offset - b.part.offset);
+    invariant(
+      inOrder.reduce((end, { part }) => (part.offset === end ? end + part.size : Number.NaN), 0) === size,
+      'the results follow each other without a gap',
+    );
+    const pieces = inOrder.map(({ value, part }) => g.reshape(value, [part.size]));
+    g.output(names.sums, g.op('Concat', pieces, { axis: 0 }), 'float32', [size]);
+    return [{ name: names.sums, part: { offset: 0, size }, dims: [size] }];
   }
 
   #dropoutMasks(): CompiledGraph['masks'] {
@@ -245,21 +218,20 @@ class Compilation implements RuleContext {
  * Forward, loss and backward in training mode over a group of micro-batches, each by itself, with their results added up
  * along the reduction tree; outputs the loss sum, the number correct, gradients and statistics times count.
  * @param numBatches a power of two
- * @param block of ONNX Runtime's blocked convolutions, where it has them
  */
 export function compileTraining(
   { network, labelSmoothing }: EngineConfig,
   numBatches: number,
-  block: Block | undefined,
+  dialect: Dialect,
 ): CompiledGraph {
-  const compilation = new Compilation(network, true, block);
+  const compilation = new Compilation(network, true, dialect);
   for (let batch = 0; batch < numBatches; batch++) compilation.add(batch, labelSmoothing);
   return compilation.finish();
 }
 
 /** Forward in inference mode; outputs the loss sum, the number correct, [N] predictions and [N, classes] probabilities. */
-export function compileInference(network: Network, block: Block | undefined): CompiledGraph {
-  const compilation = new Compilation(network, false, block);
+export function compileInference(network: Network, dialect: Dialect): CompiledGraph {
+  const compilation = new Compilation(network, false, dialect);
   const { g } = compilation;
   const { logits, predicted } = compilation.add(0, 0);
   // Labels are bytes, and so are predictions.
@@ -276,7 +248,7 @@ export function compileInference(network: Network, block: Block | undefined): Co
  * @returns the ONNX file
  */
 export function compileClassifier(network: Network, weights: Float32Array, description: ModelDescription): Uint8Array {
-  const compilation = new Compilation(network, false, undefined, weights);
+  const compilation = new Compilation(network, false, { block: undefined, gpu: false }, weights);
   const { g } = compilation;
   const logits = compilation.addForward(g.input('images', 'float32', ['N', ...network.inputShape]));
   g.output(names.probabilities, g.op('Softmax', [logits], { axis: -1 }), 'float32', ['N', network.numClasses]);

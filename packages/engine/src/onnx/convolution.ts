@@ -1,12 +1,12 @@
 /** Convolutions: in ONNX Runtime's blocked layout, as products of matrices, and depthwise. */
-import type { LayerNode } from '../topology/network.ts';
+import type { LayerNode, Shape } from '../topology/network.ts';
 import { type Block, blockedConvolution, blockedInputGradient, isBlocked } from './blocked.ts';
 import type { GraphBuilder, Value } from './graph.ts';
 import { type Rule, type RuleContext, type RuleResult, sumPixels } from './rule.ts';
 import { fold, pad, transposedConvolution, unfold, unfoldByRows, unfoldPlanes, windowSlices } from './windows.ts';
 
 export const conv2d: Rule<'conv2d'> = (context, node, inputs) => {
-  const { block } = context;
+  const { block } = context.dialect;
   const channels = context.shapeOf(node.inputs[0]!)[2]!;
   return isBlocked(block, node.window, channels, node.shape[2]!)
     ? blockedConv2d(context, node, inputs, block)
@@ -32,7 +32,7 @@ const multipliedConv2d: Rule<'conv2d'> = (context, node, [input]) => {
     output: g.reshape(output, [-1, ...node.shape]),
     backward: (gradient, [wanted]) => {
       const rows = g.reshape(gradient, [-1, filters]);
-      context.produce(node.kernel, kernelGradient(g, windows, rows, planar, dims), dims);
+      context.produce(node.kernel, kernelGradient(context, windows, rows, planar, dims, node.shape), dims);
       if (node.bias !== undefined) context.produce(node.bias, sumPixels(g, gradient, node.shape), [filters]);
       if (!wanted) return [undefined];
       if (kernelHeight === 1 && kernelWidth === 1) {
@@ -109,14 +109,45 @@ const turned = (g: GraphBuilder, matrix: Value, height: number, width: number): 
  * the gradient, is turned around first, and the small result afterwards.
  */
 function kernelGradient(
+  { g, dialect }: RuleContext,
+  windows: Value,
+  rows: Value,
+  planar: boolean,
+  [size, filters]: readonly [number, number],
+  output: Shape,
+): Value {
+  if (dialect.gpu) return kernelGradientInParts(g, windows, rows, planar, [size, filters], output);
+  if (planar) return g.op('Gemm', [windows, rows]);
+  return turned(g, g.op('Gemm', [turned(g, rows, -1, filters), windows]), filters, size);
+}
+
+/** Parts that are enough to occupy a GPU. */
+const MAX_PARTS = 64;
+
+/**
+ * The same on a GPU. The product is small and its sums are as long as the micro-batch has pixels, so it is formed in parts
+ * side by side, as many as divide the pixels of any number of samples.
+ */
+function kernelGradientInParts(
   g: GraphBuilder,
   windows: Value,
   rows: Value,
   planar: boolean,
   [size, filters]: readonly [number, number],
+  [height, width]: Shape,
 ): Value {
-  if (planar) return g.op('Gemm', [windows, rows]);
-  return turned(g, g.op('Gemm', [turned(g, rows, -1, filters), windows]), filters, size);
+  const pixels = height! * width!;
+  let parts = Math.min(MAX_PARTS, pixels);
+  while (pixels % parts !== 0) parts--;
+  const gradients = g.reshape(rows, [parts, -1, filters]);
+  if (planar) {
+    const planes = g.op('Transpose', [g.reshape(windows, [size, parts, -1])], { perm: [1, 0, 2] });
+    return g.reduce('ReduceSum', g.op('MatMul', [planes, gradients]), [0], false);
+  }
+  const apart = g.op('Transpose', [gradients], { perm: [0, 2, 1] });
+  const products = g.op('MatMul', [apart, g.reshape(windows, [parts, -1, size])]);
+  const product = g.reduce('ReduceSum', products, [0], false);
+  return g.op('Transpose', [product], { perm: [1, 0] });
 }
 
 export const depthwiseConv2d: Rule<'depthwiseConv2d'> = (context, node, [input]) => {

@@ -3,26 +3,15 @@ import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import { fillDropoutMask } from '../dropout.ts';
 import type { Engine, EngineConfig, Evaluation, MicroBatch, RandomKey, Samples } from '../engine.ts';
 import { type Network, numElements } from '../topology/network.ts';
-import { type CompiledGraph, compileInference, compileTraining, names, type ParameterBinding } from './compile.ts';
+import { compileInference, compileTraining } from './compile.ts';
+import { type CompiledGraph, names } from './compiled.ts';
+import { bind, DeviceParameters, HostParameters, type ParameterTensors, type Tensors } from './parameters.ts';
 import type { OnnxRuntime } from './runtime.ts';
-
-type Tensors = Record<string, Tensor>;
-
-/** Tensors that are windows into one flat vector, so that ONNX Runtime reads and writes there without a copy. */
-function bind({ Tensor }: OnnxRuntime, bindings: readonly ParameterBinding[], flat: Float32Array): Tensors {
-  return Object.fromEntries(
-    bindings.map(({ name, parameter: { offset, size }, dims }) => [
-      name,
-      new Tensor('float32', flat.subarray(offset, offset + size), dims),
-    ]),
-  );
-}
 
 /** A compiled training graph for groups of one size, opened. */
 interface TrainingSession {
   readonly graph: CompiledGraph;
   readonly session: InferenceSession;
-  readonly parameters: Tensors;
   /** Output tensors per sum vector. */
   readonly fetches: WeakMap<Float32Array, Tensors>;
 }
@@ -54,10 +43,9 @@ class OnnxEngine implements Engine {
   readonly #runtime: OnnxRuntime;
   readonly #config: EngineConfig;
   readonly #inferenceSession: InferenceSession;
-  readonly #inferenceParameters: Tensors;
+  readonly #inference: CompiledGraph;
   /** The parameters that all sessions read. */
-  readonly #flat: Float32Array;
-  readonly #scalars = { loss: new Float32Array(1), correct: new Float32Array(1) };
+  readonly #parameters: ParameterTensors;
   readonly #sessions = new Map<number, Promise<TrainingSession>>();
   readonly #masks = new Map<string, Uint8Array>();
   readonly #sampleTensorsOf = new WeakMap<Uint8Array, SampleTensors>();
@@ -67,18 +55,19 @@ class OnnxEngine implements Engine {
     config: EngineConfig,
     inference: CompiledGraph,
     inferenceSession: InferenceSession,
+    parameters: ParameterTensors,
   ) {
     this.maxGroup = groupSize(config.network);
     this.device = runtime.device;
     this.#runtime = runtime;
     this.#config = config;
-    this.#flat = new Float32Array(config.network.layout.numParameters);
+    this.#inference = inference;
     this.#inferenceSession = inferenceSession;
-    this.#inferenceParameters = bind(runtime, inference.parameters, this.#flat);
+    this.#parameters = parameters;
   }
 
   setParameters(flat: Float32Array): void {
-    this.#flat.set(flat.subarray(0, this.#flat.length));
+    this.#parameters.set(flat);
   }
 
   async gradient(batches: readonly MicroBatch[], sums: Float32Array): Promise<void> {
@@ -88,17 +77,13 @@ class OnnxEngine implements Engine {
       await this.#gradientOfSome(batches, sums);
       return;
     }
-    const { graph, session, parameters, fetches } = await this.#session(batches.length);
+    const { graph, session, fetches } = await this.#session(batches.length);
     let outputs = fetches.get(sums);
     if (!outputs) {
-      outputs = {
-        ...bind(this.#runtime, graph.produced, sums),
-        [names.lossSum]: new this.#runtime.Tensor('float32', this.#scalars.loss, [1]),
-        [names.numCorrect]: new this.#runtime.Tensor('float32', this.#scalars.correct, [1]),
-      };
+      outputs = bind(this.#runtime, graph.produced, sums);
       fetches.set(sums, outputs);
     }
-    const feeds: Tensors = { ...parameters };
+    const feeds = await this.#parameters.of(graph);
     batches.forEach(({ samples, key }, i) => {
       this.#feedSamples(feeds, samples, i);
       this.#feedMasks(feeds, graph, samples.count, key, i);
@@ -108,8 +93,6 @@ class OnnxEngine implements Engine {
     const copies = await session.run(feeds, outputs);
     // The results are in `sums`; the binding's own copies of them are not needed.
     for (const { data } of Object.values(copies)) this.#runtime.release(data as Float32Array);
-    sums[layout.lossIndex] = this.#scalars.loss[0]!;
-    sums[layout.correctIndex] = this.#scalars.correct[0]!;
     sums[layout.countIndex] = counts.reduce((sum, count) => sum + count, 0);
   }
 
@@ -142,11 +125,12 @@ class OnnxEngine implements Engine {
 
   async dispose(): Promise<void> {
     for (const opened of this.#sessions.values()) await (await opened).session.release();
+    await this.#parameters.dispose();
     await this.#inferenceSession.release();
   }
 
-  #infer(samples: Samples, outputs: readonly string[]): Promise<InferenceSession.OnnxValueMapType> {
-    const feeds: Tensors = { ...this.#inferenceParameters };
+  async #infer(samples: Samples, outputs: readonly string[]): Promise<InferenceSession.OnnxValueMapType> {
+    const feeds = await this.#parameters.of(this.#inference);
     this.#feedSamples(feeds, samples, 0);
     return this.#inferenceSession.run(feeds, outputs);
   }
@@ -155,13 +139,10 @@ class OnnxEngine implements Engine {
   #session(numBatches: number): Promise<TrainingSession> {
     let opened = this.#sessions.get(numBatches);
     if (!opened) {
-      const graph = compileTraining(this.#config, numBatches, this.#runtime.block);
-      opened = this.#runtime.open(graph.bytes).then((session) => ({
-        graph,
-        session,
-        parameters: bind(this.#runtime, graph.parameters, this.#flat),
-        fetches: new WeakMap(),
-      }));
+      const graph = compileTraining(this.#config, numBatches, this.#runtime.dialect);
+      opened = this.#runtime
+        .open(graph.bytes, false)
+        .then((session) => ({ graph, session, fetches: new WeakMap<Float32Array, Tensors>() }));
       this.#sessions.set(numBatches, opened);
     }
     return opened;
@@ -206,6 +187,12 @@ class OnnxEngine implements Engine {
 
 /** Opens an engine on a runtime. */
 export async function createOnnxEngineOn(runtime: OnnxRuntime, config: EngineConfig): Promise<Engine> {
-  const inference = compileInference(config.network, runtime.block);
-  return new OnnxEngine(runtime, config, inference, await runtime.open(inference.bytes));
+  const { network } = config;
+  const inference = compileInference(network, runtime.dialect);
+  const session = await runtime.open(inference.bytes, false);
+  // Inference reads all parameters, training a part of them.
+  const parameters = runtime.keeps
+    ? await DeviceParameters.open(runtime, network, inference.parameters)
+    : new HostParameters(runtime, network);
+  return new OnnxEngine(runtime, config, inference, session, parameters);
 }

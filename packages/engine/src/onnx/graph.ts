@@ -11,6 +11,12 @@ export class GraphBuilder {
   readonly #inputs: ValueInfo[] = [];
   readonly #outputs: ValueInfo[] = [];
   readonly #renames = new Map<Value, string>();
+  readonly #onlyPairs: boolean;
+
+  /** @param onlyPairs whether values are added two at a time, for runtimes without an operator for more */
+  constructor(onlyPairs = false) {
+    this.#onlyPairs = onlyPairs;
+  }
 
   /** Adds an operator with one output. */
   op(type: string, inputs: readonly Value[], attributes: OperatorNode['attributes'] = {}): Value {
@@ -99,12 +105,17 @@ export class GraphBuilder {
   }
 
   sum(values: readonly Value[]): Value {
-    if (values.length === 1) return values[0]!;
-    return values.length === 2 ? this.op('Add', values) : this.op('Sum', values);
+    if (values.length > 2 && !this.#onlyPairs) return this.op('Sum', values);
+    return values.reduce((sum, value) => this.op('Add', [sum, value]));
   }
 
-  /** Sum or mean over axes. */
-  reduce(type: 'ReduceSum' | 'ReduceMean', value: Value, axes: readonly number[], keepDims: boolean): Value {
+  /** Sum, mean, maximum or minimum over axes. */
+  reduce(
+    type: `Reduce${'Sum' | 'Mean' | 'Max' | 'Min'}`,
+    value: Value,
+    axes: readonly number[],
+    keepDims: boolean,
+  ): Value {
     return this.op(type, [value, this.integers(axes)], { keepdims: keepDims ? 1 : 0 });
   }
 

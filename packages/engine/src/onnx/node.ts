@@ -22,7 +22,8 @@ const sessionOptions: ort.InferenceSession.SessionOptions = {
 const cpu = (block: Block | undefined): OnnxRuntime => ({
   device: 'cpu',
   Tensor: ort.Tensor,
-  block,
+  dialect: { block, gpu: false },
+  keeps: false,
   open: (graph) => ort.InferenceSession.create(graph, sessionOptions),
   release,
 });

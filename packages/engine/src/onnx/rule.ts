@@ -1,16 +1,15 @@
 /** What the rules of all layers share: what they are given, what they give back, and sums over pixels. */
 import type { ParameterLayout } from '@lockstep/core';
 import { type LayerNode, type LayerOperation, numElements, type Shape } from '../topology/network.ts';
-import type { Block } from './blocked.ts';
 import type { GraphBuilder, Value } from './graph.ts';
+import type { Dialect } from './runtime.ts';
 
 /** What a rule may use beside its layer's inputs. */
 export interface RuleContext {
   readonly g: GraphBuilder;
   readonly training: boolean;
   readonly layout: ParameterLayout;
-  /** Of ONNX Runtime's blocked convolutions; undefined where it has none. */
-  readonly block: Block | undefined;
+  readonly dialect: Dialect;
   /** Input value of a parameter, as a tensor of the given dimensions (as many elements as the parameter has). */
   parameter(name: string, dims: readonly number[]): Value;
   /** Records the gradient of a parameter, or a statistic of the micro-batch, of as many elements as the parameter. */

@@ -23,6 +23,8 @@ export interface ContractOptions {
   readonly models?: readonly ContractModel[] | undefined;
   /** Elements of each parameter whose gradient is checked against a finite difference, 0 for none; 6 by default. */
   readonly samplesPerParameter?: number | undefined;
+  /** Largest group of micro-batches that is tried; by default the engine's largest. */
+  readonly largestGroup?: number | undefined;
   /** Sizes of the micro-batches that are held against the reference and tf.js; the first is also differentiated. */
   readonly batchSizes?: readonly [number, ...number[]] | undefined;
 }
@@ -210,7 +212,7 @@ export function describeEngineContract(
       expect(Number.isInteger(Math.log2(engine.maxGroup)), `maxGroup ${engine.maxGroup} is a power of two`).toBe(true);
       // With samples of one size, of several sizes, and with empty micro-batches among them.
       for (const counts of [[3], [2, 4, 1], [3, 0], [0, 0, 0, 2, 1]]) {
-        for (let size = 1; size <= engine.maxGroup; size *= 2) {
+        for (let size = 1; size <= Math.min(engine.maxGroup, options.largestGroup ?? engine.maxGroup); size *= 2) {
           const batches = Array.from({ length: size }, (_, i) => ({
             samples: randomSamples(network, counts[i % counts.length]!, 60 + i),
             key: { ...key, shard: i },

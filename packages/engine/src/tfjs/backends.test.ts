@@ -1,7 +1,9 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { layout, manifestText } from '../tensorflow/installation.ts';
 import { contractModels } from '../testing/models.ts';
 import { parseTopology } from '../topology/parse.ts';
 import { createTensorflowEngine, findTensorflow, findTfjs, loadCpuBackend } from './backends.ts';
@@ -9,6 +11,8 @@ import { createTensorflowEngine, findTensorflow, findTfjs, loadCpuBackend } from
 const gpu = '@tensorflow/tfjs-node-gpu';
 const cpu = '@tensorflow/tfjs-node';
 const node = '20.19.0';
+/** Where nothing is set up. */
+const nowhere = { LOCKSTEP_TENSORFLOW_DIR: '/nonexistent' };
 
 const notFound = (name: string): never => {
   throw Object.assign(new Error(`Cannot find package '${name}' imported from backends.js`), {
@@ -19,6 +23,7 @@ const notFound = (name: string): never => {
 /** The namespace of a binding whose TensorFlow works. */
 const binding = (isUsingGpuDevice: boolean) => ({
   default: {
+    enableProdMode: () => {},
     setBackend: async () => true,
     ready: async () => {},
     backend: () => ({ isUsingGpuDevice }),
@@ -44,50 +49,66 @@ function isWithoutLibrary(name: string): boolean {
 
 describe('findTensorflow', () => {
   it('reports the device on which TensorFlow says it computes', async () => {
-    const onGpu = await findTensorflow(node, machine({ [gpu]: binding(true) }));
+    const onGpu = await findTensorflow(nowhere, node, machine({ [gpu]: binding(true) }));
     expect(onGpu).toMatchObject({ ok: true, backend: { kind: 'tensorflow', name: 'tensorflow', device: 'cuda' } });
-    const withoutDriver = await findTensorflow(node, machine({ [gpu]: binding(false), [cpu]: binding(false) }));
+    const withoutDriver = await findTensorflow(
+      nowhere,
+      node,
+      machine({ [gpu]: binding(false), [cpu]: binding(false) }),
+    );
     expect(withoutDriver).toMatchObject({ ok: true, backend: { device: 'cpu' } });
-    expect(await findTensorflow(node, machine({ [cpu]: binding(false) }))).toMatchObject({ ok: true });
+    expect(await findTensorflow(nowhere, node, machine({ [cpu]: binding(false) }))).toMatchObject({ ok: true });
   });
 
   it('says that nothing is installed', async () => {
-    expect(await findTensorflow(node, machine({}))).toEqual({
+    expect(await findTensorflow(nowhere, node, machine({}))).toEqual({
       ok: false,
-      reason: `${gpu} is not installed. ${cpu} is not installed.`,
-      nextStep: `Run: npm install ${gpu}, or: npm install ${cpu}`,
+      reason: `TensorFlow is not set up. ${gpu} is not installed. ${cpu} is not installed.`,
+      nextStep: 'Run: lockstep setup tensorflow',
     });
   });
 
   it('says which library is missing', async () => {
     const library = new Error('libtensorflow.so.2: cannot open shared object file: No such file or directory');
-    expect(await findTensorflow(node, machine({ [gpu]: library }))).toMatchObject({
+    expect(await findTensorflow(nowhere, node, machine({ [gpu]: library }))).toMatchObject({
       ok: false,
       reason: expect.stringContaining('libtensorflow.so.2'),
-      nextStep: expect.stringContaining(`npm rebuild ${gpu}`),
+      nextStep: 'Run: lockstep setup tensorflow',
     });
     const needed = Object.assign(new Error("Cannot find module '@mapbox/node-pre-gyp'"), { code: 'MODULE_NOT_FOUND' });
-    expect(await findTensorflow(node, machine({ [gpu]: needed }))).toMatchObject({
+    expect(await findTensorflow(nowhere, node, machine({ [gpu]: needed }))).toMatchObject({
       reason: expect.stringContaining(`${gpu} does not load: Cannot find module '@mapbox/node-pre-gyp'.`),
     });
   });
 
   it('does not try on a Node that the binaries do not support', async () => {
-    const found = await findTensorflow('24.1.0', async () => expect.fail('loaded the binding'));
+    const found = await findTensorflow(nowhere, '24.1.0', async () => expect.fail('loaded the binding'));
     expect(found).toMatchObject({ ok: false, reason: expect.stringContaining('Node 24.1.0') });
   });
 
   it.skipIf(!isWithoutLibrary(gpu))('explains the real failure of a package without its native library', async () => {
-    expect(await findTensorflow(node)).toMatchObject({
+    expect(await findTensorflow(nowhere, node)).toMatchObject({
       ok: false,
       reason: expect.stringContaining(`${gpu} is installed without its native library`),
-      nextStep: expect.stringContaining(`npm rebuild ${gpu}`),
+      nextStep: 'Run: lockstep setup tensorflow',
     });
+  });
+});
+
+describe('createTensorflowEngine', () => {
+  it('says that what is set up does not load, and what to do', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'lockstep-tensorflow-'));
+    mkdirSync(path.join(folder, layout.libraries));
+    writeFileSync(path.join(folder, layout.binding), 'not a library');
+    writeFileSync(path.join(folder, layout.manifest), manifestText({ version: '2.21.0', flavour: 'cpu', source: '' }));
     const config = { network: parseTopology(contractModels[0]!.topology), labelSmoothing: 0 };
-    await expect(createTensorflowEngine(config)).rejects.toMatchObject({
+    await expect(createTensorflowEngine(config, { LOCKSTEP_TENSORFLOW_DIR: folder })).rejects.toMatchObject({
       name: 'LockstepError',
       code: 'engine-unavailable',
-      nextStep: expect.stringContaining(`npm rebuild ${gpu}`),
+      message: expect.stringMatching(
+        `^TensorFlow 2.21.0 in ${folder} does not load: .*(invalid ELF header|file too short)`,
+      ),
+      nextStep: 'Run: lockstep setup tensorflow --force',
     });
   });
 });

@@ -1,6 +1,9 @@
 /** Finds which tf.js backends work on this machine, and says in words why the others do not. */
 import { LockstepError } from '@lockstep/core';
 import type { Engine, EngineConfig } from '../engine.ts';
+import { prepareEnvironment } from '../tensorflow/environment.ts';
+import { installationFolder, readManifest } from '../tensorflow/installation.ts';
+import { loadTensorflow } from '../tensorflow/load.ts';
 import type { Network } from '../topology/network.ts';
 import type { Tf } from './applied.ts';
 import { createEngineOnBackend, type TfjsBackend } from './engine.ts';
@@ -16,9 +19,7 @@ export type LoadModule = (name: string) => Promise<unknown>;
 /** The name is a variable so that packages which are not dependencies stay optional for compilers and bundlers. */
 const importModule: LoadModule = (name) => import(/* @vite-ignore */ name);
 
-type NativeAttempt =
-  | { readonly ok: true; readonly backend: TfjsBackend }
-  | { readonly ok: false; readonly reason: string; readonly command: string };
+type Attempt = TfjsBackend | { readonly reason: string };
 
 /** Whether `error` says that the module itself could not be found, not one that it needs. */
 function isMissing(name: string, error: unknown): boolean {
@@ -28,65 +29,82 @@ function isMissing(name: string, error: unknown): boolean {
 
 const firstLine = (message: string): string => message.split('\n')[0]!.trim().replace(/\.?$/, '.');
 
-function explainNativeFailure(name: string, error: unknown): NativeAttempt {
-  if (isMissing(name, error)) {
-    return { ok: false, reason: `${name} is not installed.`, command: `npm install ${name}` };
-  }
+function explainNativeFailure(name: string, error: unknown): string {
+  if (isMissing(name, error)) return `${name} is not installed.`;
   const message = error instanceof Error ? error.message : String(error);
   const library = /(\S+): cannot open shared object file/.exec(message)?.[1];
-  let reason = `${name} does not load: ${firstLine(message)}`;
   if (message.includes('tfjs_binding.node')) {
-    reason = `${name} is installed without its native library, whose download failed or was skipped.`;
-  } else if (library) {
-    reason = `${name} is installed, but the library ${library} that it needs is not.`;
+    return `${name} is installed without its native library, whose download failed or was skipped.`;
   }
-  return { ok: false, reason, command: `npm rebuild ${name}` };
+  if (library) return `${name} is installed, but the library ${library} that it needs is not.`;
+  return `${name} does not load: ${firstLine(message)}`;
 }
 
-async function tryNative(name: string, load: LoadModule): Promise<NativeAttempt> {
+/** Starts the backend of a tf.js that has TensorFlow, which falls back to the CPU in silence. */
+async function start(tf: Tf): Promise<TfjsBackend> {
+  // Without it, tf.js prints advice.
+  tf.enableProdMode();
+  await tf.setBackend('tensorflow');
+  await tf.ready();
+  const { isUsingGpuDevice } = tf.backend() as unknown as { isUsingGpuDevice?: boolean };
+  return { tf, kind: 'tensorflow', name: 'tensorflow', device: isUsingGpuDevice === true ? 'cuda' : 'cpu' };
+}
+
+async function tryPackage(name: string, load: LoadModule): Promise<Attempt> {
   try {
+    prepareEnvironment();
     const loaded = (await load(name)) as Tf & { readonly default?: Tf };
-    const tf = loaded.default ?? loaded;
-    await tf.setBackend('tensorflow');
-    await tf.ready();
-    const { isUsingGpuDevice } = tf.backend() as unknown as { isUsingGpuDevice?: boolean };
-    const device = isUsingGpuDevice === true ? 'cuda' : 'cpu';
-    return { ok: true, backend: { tf, kind: 'tensorflow', name: 'tensorflow', device } };
+    return await start(loaded.default ?? loaded);
   } catch (error) {
-    return explainNativeFailure(name, error);
+    return { reason: explainNativeFailure(name, error) };
   }
 }
 
-/** The binding's released binaries, and its own JavaScript, stop working after this major version of Node. */
-const newestNativeNode = 22;
+/** @param folder of what `lockstep setup tensorflow` made. @throws whatever hinders it from loading */
+export const openTensorflow = async (folder: string): Promise<TfjsBackend> => start(loadTensorflow(folder));
+
+/** @returns undefined when nothing is set up */
+async function trySetUp(env: NodeJS.ProcessEnv): Promise<Attempt | undefined> {
+  const folder = await installationFolder(env).catch(() => undefined);
+  const manifest = folder === undefined ? undefined : await readManifest(folder);
+  if (folder === undefined || manifest === undefined) return undefined;
+  try {
+    return await openTensorflow(folder);
+  } catch (error) {
+    return {
+      reason: `TensorFlow ${manifest.version} in ${folder} does not load: ${firstLine((error as Error).message)}`,
+    };
+  }
+}
+
+/** The packages' released binaries, and their own JavaScript, stop working after this major version of Node. */
+const newestPackagesNode = 22;
 
 /**
- * TensorFlow through its Node binding: the GPU build if it loads, else the CPU build. The device is `cuda` only if
- * TensorFlow itself says that it computes there.
+ * TensorFlow through its Node binding: what `lockstep setup tensorflow` made, else the package's GPU build if it loads, else
+ * its CPU build. The device is `cuda` only if TensorFlow itself says that it computes there.
  * @param nodeVersion such as `22.12.0`
  */
 export async function findTensorflow(
+  env: NodeJS.ProcessEnv = process.env,
   nodeVersion: string = process.versions.node,
   load: LoadModule = importModule,
 ): Promise<Found> {
-  if (Number.parseInt(nodeVersion, 10) > newestNativeNode) {
-    return {
-      ok: false,
-      reason: `The TensorFlow binding (@tensorflow/tfjs-node-gpu) works on Node up to ${newestNativeNode}, and this is Node ${nodeVersion}.`,
-      nextStep: `Run with Node ${newestNativeNode}, or with another engine.`,
-    };
+  const setUp = await trySetUp(env);
+  if (setUp && 'tf' in setUp) return { ok: true, backend: setUp };
+  if (setUp) return { ok: false, reason: setUp.reason, nextStep: 'Run: lockstep setup tensorflow --force' };
+  const nextStep = 'Run: lockstep setup tensorflow';
+  if (Number.parseInt(nodeVersion, 10) > newestPackagesNode) {
+    const reason = `TensorFlow is not set up, and the binaries of its packages work on Node up to ${newestPackagesNode}; this is Node ${nodeVersion}.`;
+    return { ok: false, reason, nextStep };
   }
-  const failures: { reason: string; command: string }[] = [];
+  const reasons = ['TensorFlow is not set up.'];
   for (const name of ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']) {
-    const attempt = await tryNative(name, load);
-    if (attempt.ok) return attempt;
-    failures.push(attempt);
+    const attempt = await tryPackage(name, load);
+    if ('tf' in attempt) return { ok: true, backend: attempt };
+    reasons.push(attempt.reason);
   }
-  return {
-    ok: false,
-    reason: failures.map(({ reason }) => reason).join(' '),
-    nextStep: `Run: ${failures.map(({ command }) => command).join(', or: ')}`,
-  };
+  return { ok: false, reason: reasons.join(' '), nextStep };
 }
 
 /** What the wasm backend has no gradient kernels for. */
@@ -124,9 +142,9 @@ export async function findTfjs(network: Network, load: LoadModule = importModule
   return wasm ?? loadCpuBackend();
 }
 
-/** @throws LockstepError `engine-unavailable` when neither build of the binding loads */
-export async function createTensorflowEngine(config: EngineConfig): Promise<Engine> {
-  const found = await findTensorflow();
+/** @throws LockstepError `engine-unavailable` when no TensorFlow loads */
+export async function createTensorflowEngine(config: EngineConfig, env = process.env): Promise<Engine> {
+  const found = await findTensorflow(env);
   if (!found.ok) throw new LockstepError('engine-unavailable', found.reason, found.nextStep);
   return createEngineOnBackend(config, found.backend);
 }

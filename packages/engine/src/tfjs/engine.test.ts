@@ -4,17 +4,10 @@ import { describeEngineContract } from '../testing/contract.ts';
 import { randomParameters, randomSamples } from '../testing/inputs.ts';
 import { contractModels } from '../testing/models.ts';
 import { parseTopology } from '../topology/parse.ts';
-import { findTensorflow, loadCpuBackend } from './backends.ts';
+import { loadCpuBackend } from './backends.ts';
 import { createEngineOnBackend, type TfjsBackend } from './engine.ts';
 
 describeEngineContract('tfjs', async (config) => createEngineOnBackend(config, await loadCpuBackend()));
-
-const tensorflow = await findTensorflow();
-describeEngineContract(
-  'tensorflow',
-  (config) => createEngineOnBackend(config, (tensorflow as { backend: TfjsBackend }).backend),
-  { skip: tensorflow.ok ? undefined : tensorflow.reason },
-);
 
 describe('memory', () => {
   const network = parseTopology(contractModels.at(-1)!.topology);

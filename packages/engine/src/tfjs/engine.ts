@@ -137,7 +137,7 @@ class TfjsEngine implements Engine {
 
   #images({ images, count }: Samples): Tensor4D {
     const shape: [number, number, number, number] = [count, ...this.#network.inputShape];
-    const pixels = Float32Array.from(images.subarray(0, numElements(shape)));
+    const pixels = new Float32Array(images.subarray(0, numElements(shape)));
     for (let i = 0; i < pixels.length; i++) pixels[i]! /= 255;
     return this.#tf.tensor4d(pixels, shape);
   }
@@ -147,7 +147,7 @@ class TfjsEngine implements Engine {
     return nodes.map(({ rate, index, shape }) => {
       const mask = new Uint8Array(count * numElements(shape));
       fillDropoutMask(rate, key, index, mask);
-      return this.#tf.tensor(Float32Array.from(mask), [count, ...shape]);
+      return this.#tf.tensor(new Float32Array(mask), [count, ...shape]);
     });
   }
 

@@ -67,7 +67,7 @@ export function App({ store }: { readonly store: Store }) {
   const isStale = connection.state === 'lost' && status !== undefined && !isOver(status);
   return (
     <>
-      <Header status={status} />
+      <Header model={status?.model?.name} dataset={status?.dataset?.name} />
       <main>
         <ConnectionNotice connection={connection} status={status} />
         <div class={isStale ? 'run is-stale' : 'run'}>

@@ -1,5 +1,4 @@
 /** Above everything: what this is, and light or dark. */
-import type { RunStatus } from '@lockstep/protocol';
 import { useEffect, useState } from 'preact/hooks';
 import { currentTheme, onThemeChange, toggleTheme } from '../theme.ts';
 import { Logo, Moon, Sun } from './icons.tsx';
@@ -16,15 +15,21 @@ function ThemeToggle() {
   );
 }
 
-export function Header({ status }: { readonly status: RunStatus | undefined }) {
+interface Props {
+  /** Undefined: not known yet. */
+  readonly model: string | undefined;
+  readonly dataset: string | undefined;
+}
+
+export function Header({ model, dataset }: Props) {
   return (
     <header class="page-header">
       <h1>
         <Logo /> Lockstep
       </h1>
-      {status?.model && (
+      {model !== undefined && (
         <p class="run-name">
-          {status.model.name} <span class="quiet">on {status.dataset?.name ?? 'unknown data'}</span>
+          {model} <span class="quiet">on {dataset ?? 'unknown data'}</span>
         </p>
       )}
       <ThemeToggle />

@@ -62,6 +62,18 @@ export const Copy = () => (
   </Icon>
 );
 
+export const Play = () => (
+  <Icon>
+    <path d="M5 3.2v9.6L12.8 8Z" fill="currentColor" />
+  </Icon>
+);
+
+export const Stop = () => (
+  <Icon>
+    <rect x="4" y="4" width="8" height="8" rx="1.5" fill="currentColor" />
+  </Icon>
+);
+
 /** What a worker does, as a shape: full, half, empty, barred. */
 export function MemberIcon({ state }: Pick<MemberStatus, 'state'>) {
   const shapes: Record<MemberStatus['state'], ComponentChildren> = {
@@ -86,11 +98,7 @@ export function StateIcon({ state }: Pick<RunStatus, 'state'>) {
     case 'failed':
       return <Cross />;
     case 'stopped':
-      return (
-        <Icon>
-          <rect x="4" y="4" width="8" height="8" rx="1.5" fill="currentColor" />
-        </Icon>
-      );
+      return <Stop />;
     case 'waiting':
       return (
         <Icon>
@@ -98,10 +106,6 @@ export function StateIcon({ state }: Pick<RunStatus, 'state'>) {
         </Icon>
       );
     default:
-      return (
-        <Icon>
-          <path d="M5 3.2v9.6L12.8 8Z" fill="currentColor" />
-        </Icon>
-      );
+      return <Play />;
   }
 }

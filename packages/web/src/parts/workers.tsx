@@ -1,8 +1,8 @@
 /** Who computes: each worker with its share of the shards, its speed, and what it is waited for. */
 import type { MemberStatus, RunStatus } from '@lockstep/protocol';
-import { useState } from 'preact/hooks';
 import { bytes, milliseconds, NONE, plural, rate } from '../words/format.ts';
-import { Check, Copy, MemberIcon } from './icons.tsx';
+import { MemberIcon } from './icons.tsx';
+import { Join } from './join.tsx';
 import { ScrollBox } from './scroll-box.tsx';
 
 /** Where its shards lie among all of them, and how many they are. */
@@ -50,39 +50,6 @@ function Row({ member, of }: { readonly member: MemberStatus; readonly of: numbe
         <span class="quiet">{bytes(bytesReceived)} in</span>
       </td>
     </tr>
-  );
-}
-
-/** What to type on another machine. */
-function Join() {
-  const command = `npx lockstep join ${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`;
-  const [copied, setCopied] = useState(false);
-  const copy = async (): Promise<void> => {
-    await navigator.clipboard.writeText(command);
-    setCopied(true);
-    setTimeout(() => setCopied(false), 2000);
-  };
-  const isLoopback = /^(localhost|127\.|\[::1\])/.test(location.hostname);
-  return (
-    <div class="join" id="join">
-      <h3>Add a machine</h3>
-      <div class="command">
-        <ScrollBox label="Command to join">
-          <code>{command}</code>
-        </ScrollBox>
-        {/* Browsers allow it on https and on this machine only. */}
-        {navigator.clipboard && (
-          <button type="button" class="button" onClick={copy} aria-label="Copy the command">
-            {copied ? <Check /> : <Copy />}
-            <span>{copied ? 'Copied' : 'Copy'}</span>
-          </button>
-        )}
-      </div>
-      <p class="quiet">
-        {isLoopback && 'From another machine, put the address of this one in. '}
-        Where a token is needed, add <code>--token …</code>: the coordinator has printed it, and the whole command.
-      </p>
-    </div>
   );
 }
 

@@ -96,6 +96,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   silent: 'worker fell silent',
   slowReader: 'worker does not read',
   late: 'worker not ready in time',
+  wrong: 'engine that computes wrong gradients',
   websocket: 'broken connection',
 };
 

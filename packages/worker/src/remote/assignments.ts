@@ -1,11 +1,11 @@
 /** What a worker is asked to compute, done one after the other in the order in which it was asked. */
-import { LockstepError } from '@lockstep/core';
+import { LockstepError, packedBytes, type WireFormat } from '@lockstep/core';
 import { type CoordinatorMessage, FrameError, type MessageOf } from '@lockstep/protocol';
-import type { WorkerPool } from '../pool.ts';
 import type { Connection } from './connection.ts';
 import type { Fetcher } from './fetcher.ts';
 import type { RemoteJob } from './job.ts';
 import { Mailbox } from './mailbox.ts';
+import type { GradientPool } from './roles.ts';
 import { follow } from './within.ts';
 
 export type Work = MessageOf<CoordinatorMessage, 'work'>;
@@ -18,6 +18,7 @@ const CANCELLED = 'cancelled';
 type Item =
   /** In the order of the work, since the pool keeps two versions and the newer replaces the one before the last. */
   | { readonly kind: 'parameters'; readonly runStep: number; readonly payload: Uint8Array }
+  | { readonly kind: 'change'; readonly runStep: number; readonly payload: Uint8Array; readonly wire: WireFormat }
   | { readonly kind: 'work'; readonly work: Work };
 
 export interface AssignmentsOptions {
@@ -34,6 +35,7 @@ export class Assignments {
   /** The step of the parameters that came last. */
   #runStep: number | undefined;
   #numWaiting = 0;
+  #numChanges = 0;
   #current: { readonly assignment: number; readonly controller: AbortController } | undefined;
   /** Aborted when nothing is to be done any more. */
   readonly #stopping = new AbortController();
@@ -46,20 +48,35 @@ export class Assignments {
   }
 
   /** @returns rejects when the process cannot go on; ends with {@link stop} */
-  start(pool: WorkerPool): Promise<void> {
+  start(pool: GradientPool): Promise<void> {
     this.#running = this.#run(pool);
     return this.#running;
   }
 
   /** @throws FrameError when they are not as long as the job's */
   parameters(runStep: number, payload: Uint8Array): void {
-    const expected = this.#options.job.network.layout.numParameters * Float32Array.BYTES_PER_ELEMENT;
-    if (payload.length !== expected) {
-      throw new FrameError(`parameters of ${payload.length} bytes in place of ${expected}`);
-    }
+    this.#checkLength('parameters', payload, 'fp32');
     this.#runStep = runStep;
     this.#queue.push({ kind: 'parameters', runStep, payload });
     this.#forgetUnused();
+  }
+
+  /** @throws FrameError when it is not as long as it must be, or the parameters before it are not there */
+  change({ runStep, wire }: MessageOf<CoordinatorMessage, 'change'>, payload: Uint8Array): void {
+    this.#checkLength('a change', payload, wire);
+    if (this.#runStep !== runStep - 1) throw new FrameError(`a change to step ${runStep} without the step before it`);
+    if (this.#numChanges >= MAX_WAITING) throw new FrameError(`more than ${MAX_WAITING} changes that wait`);
+    this.#runStep = runStep;
+    this.#numChanges++;
+    this.#queue.push({ kind: 'change', runStep, payload, wire });
+  }
+
+  #checkLength(what: string, payload: Uint8Array, wire: WireFormat): void {
+    const { numWeights, numParameters } = this.#options.job.network.layout;
+    const expected = packedBytes(wire, numWeights, numParameters);
+    if (payload.length !== expected) {
+      throw new FrameError(`${what} of ${payload.length} bytes in place of ${expected}`);
+    }
   }
 
   /** @throws FrameError when there is no such work, or too much */
@@ -104,17 +121,20 @@ export class Assignments {
     void this.#options.connection.send({ type: 'failed', assignment, reason: reason.slice(0, MAX_REASON_LENGTH) });
   }
 
-  async #run(pool: WorkerPool): Promise<void> {
+  async #run(pool: GradientPool): Promise<void> {
     for await (const item of this.#queue) {
       if (item.kind === 'parameters') pool.load(item.runStep, item.payload);
-      else {
+      else if (item.kind === 'change') {
+        this.#numChanges--;
+        pool.change(item.runStep, item.payload, item.wire);
+      } else {
         this.#numWaiting--;
         await this.#do(pool, item.work);
       }
     }
   }
 
-  async #do(pool: WorkerPool, work: Work): Promise<void> {
+  async #do(pool: GradientPool, work: Work): Promise<void> {
     const { assignment, from, to } = work;
     const controller = new AbortController();
     const unfollow = follow(this.#stopping.signal, controller);
@@ -136,11 +156,11 @@ export class Assignments {
     }
   }
 
-  async #compute(pool: WorkerPool, work: Work, signal: AbortSignal): Promise<void> {
-    const { assignment, generation, epoch, step, runStep, from, to } = work;
+  async #compute(pool: GradientPool, work: Work, signal: AbortSignal): Promise<void> {
+    const { assignment, generation, epoch, step, runStep, from, to, wire } = work;
     const started = performance.now();
     signal.addEventListener('abort', () => pool.cancel(), { once: true });
-    const partials = await pool.gradient({ epoch, step, runStep }, { from, to }, true);
+    const partials = await pool.gradient({ epoch, step, runStep, wire }, { from, to }, true);
     const computeMs = performance.now() - started;
     if (!partials) {
       this.#failed(assignment, CANCELLED);
@@ -151,7 +171,7 @@ export class Assignments {
     const nodes = partials.map(({ node }) => node);
     this.#sending = this.#options.connection.send(
       { type: 'result', assignment, generation, runStep, nodes, startedAt: started, computeMs },
-      partials.map((partial) => pool.bytes(partial)),
+      partials.map((partial) => pool.packed(partial, wire)),
     );
     pool.release(partials);
     this.#options.onDone(work, computeMs);

@@ -1,9 +1,8 @@
 /**
- * A WebSocket to a coordinator that speaks in frames: what comes in is checked, what goes out goes in order, and a peer
- * that says nothing, or takes nothing, for too long is parted from. Pings and the goodbye are answered here.
+ * A connection to a coordinator that speaks in frames: what comes in is checked, what goes out goes in order, and a peer
+ * that says nothing, or takes nothing, for too long is parted from. Pings and the goodbye are answered here. The WebSocket
+ * under it is a {@link Wire}, of which Node.js and browsers have their own.
  */
-import type { Socket } from 'node:net';
-import { reasonOf } from '@lockstep/dataset';
 import {
   type CoordinatorMessage,
   closeCodes,
@@ -14,9 +13,38 @@ import {
   type MessageOf,
   type WorkerMessage,
 } from '@lockstep/protocol';
-import type { WebSocket } from 'ws';
 import { Mailbox } from './mailbox.ts';
-import { printable } from './refusal.ts';
+import { printable } from './printable.ts';
+
+/** An open WebSocket. What happens to it is told to a {@link WireListener}. */
+export interface Wire {
+  /** Grows whenever something has come. */
+  readonly bytesRead: number;
+  /** Grows whenever something of a message was taken by the system. */
+  readonly numSent: number;
+  /**
+   * How many times longer it may be silent than the coordinator says. More than 1 where only whole messages are seen: a
+   * long one on a slow line looks like silence.
+   */
+  readonly patience: number;
+  readonly isClosed: boolean;
+  /** Sends a message; called for one after the other. @returns resolves once it was taken, or the wire is closed */
+  send(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Begins the closing handshake. */
+  close(code: number, reason: string): void;
+  /** Ends it at once. */
+  terminate(): void;
+}
+
+/** What a wire tells. */
+export interface WireListener {
+  /** @param bytes undefined for a text message */
+  message(bytes: Uint8Array | undefined): void;
+  /** Something went wrong; its end follows. */
+  failed(reason: string): void;
+  /** It is closed, and nothing follows. */
+  closed(code: number, reason: string): void;
+}
 
 /** How a connection ended. */
 export type Ending =
@@ -28,10 +56,13 @@ export type Ending =
 /** Messages for the rest of the worker. */
 export type Incoming = Exclude<CoordinatorMessage, { type: 'ping' | 'bye' }>;
 
-/** A long message goes out in fragments of this size, so that a slow line can be told from a dead one. */
-const FRAGMENT_BYTES = 2 ** 20;
 /** WebSocket's own code for a connection that ended without a goodbye (RFC 6455, 7.4.1). */
 const ABNORMAL = 1006;
+
+/** Messages that may have a payload. */
+const WITH_PAYLOAD: readonly CoordinatorMessage['type'][] = ['part', 'parameters', 'change'];
+
+type Timer = ReturnType<typeof setTimeout>;
 
 export class Connection {
   /** What came in; ends with the connection. */
@@ -40,39 +71,35 @@ export class Connection {
   readonly closed: Promise<Ending>;
   /** How far it came. */
   reached: 'open' | 'welcome' | 'ready' = 'open';
-  readonly #socket: WebSocket;
-  readonly #raw: Socket;
+  readonly #wire: Wire;
   readonly #closeMs: number;
   #ending: Ending | undefined;
   #bye: MessageOf<CoordinatorMessage, 'bye'> | undefined;
   #sending: Promise<void> = Promise.resolve();
-  /** Fragments that were handed to the system, and those still to be. */
-  #numSent = 0;
+  /** Messages that were not taken yet. */
   #numUnsent = 0;
-  #heartbeat: NodeJS.Timeout | undefined;
-  #deadline: NodeJS.Timeout | undefined;
+  #heartbeat: Timer | undefined;
+  #deadline: Timer | undefined;
 
   /**
-   * @param socket may still be connecting
-   * @param raw what it runs over
+   * @param openWire gives the wire, which tells the listener what happens from then on
    * @param closeMs how long the coordinator may take to close its side
    */
-  constructor(socket: WebSocket, raw: Socket, closeMs: number) {
-    this.#socket = socket;
-    this.#raw = raw;
+  constructor(openWire: (listener: WireListener) => Wire, closeMs: number) {
     this.#closeMs = closeMs;
-    socket.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary));
-    // A 'close' follows.
-    socket.on('error', (error) => {
-      this.#ending ??= { kind: 'dropped', reason: reasonOf(error) };
-    });
-    this.closed = new Promise((resolve) => {
-      socket.once('close', (code, reason) => {
+    const { promise, resolve } = withResolvers<Ending>();
+    this.closed = promise;
+    this.#wire = openWire({
+      message: (bytes) => this.#receive(bytes),
+      failed: (reason) => {
+        this.#ending ??= { kind: 'dropped', reason };
+      },
+      closed: (code, reason) => {
         clearInterval(this.#heartbeat);
         clearTimeout(this.#deadline);
         this.frames.end('keep');
-        resolve(this.#endingOf(code, reason.toString()));
-      });
+        resolve(this.#endingOf(code, reason));
+      },
     });
   }
 
@@ -86,20 +113,21 @@ export class Connection {
 
   /** Begins to watch: at every beat something must have come in, and something must have gone out if there was anything. */
   watch(heartbeatMs: number, misses: number): void {
+    const wire = this.#wire;
     let bytesRead = 0;
     let numSent = 0;
     let silent = 0;
     let stuck = 0;
+    const patience = misses * wire.patience;
     // Beats are counted, not milliseconds: a machine that slept, or a process that was busy, has missed none. And bytes
     // are, not messages: those of a large model take long on a slow line.
     this.#heartbeat = setInterval(() => {
-      silent = this.#raw.bytesRead === bytesRead ? silent + 1 : 0;
-      stuck = this.#numUnsent > 0 && this.#numSent === numSent ? stuck + 1 : 0;
-      bytesRead = this.#raw.bytesRead;
-      numSent = this.#numSent;
-      const seconds = (heartbeatMs * misses) / 1000;
-      if (silent >= misses) this.cut(`nothing came from the coordinator for ${seconds} s`);
-      else if (stuck >= misses) this.cut(`the coordinator took nothing for ${seconds} s`);
+      silent = wire.bytesRead === bytesRead ? silent + 1 : 0;
+      stuck = this.#numUnsent > 0 && wire.numSent === numSent ? stuck + 1 : 0;
+      ({ bytesRead, numSent } = wire);
+      const seconds = (heartbeatMs * patience) / 1000;
+      if (silent >= patience) this.cut(`nothing came from the coordinator for ${seconds} s`);
+      else if (stuck >= patience) this.cut(`the coordinator took nothing for ${seconds} s`);
     }, heartbeatMs);
   }
 
@@ -109,33 +137,21 @@ export class Connection {
    */
   send(message: WorkerMessage, payload?: readonly Uint8Array[]): Promise<void> {
     const bytes = encodeFrame(message, payload);
-    const numFragments = Math.ceil(bytes.length / FRAGMENT_BYTES);
-    this.#numUnsent += numFragments;
+    this.#numUnsent++;
     this.#sending = this.#sending.then(async () => {
-      for (let i = 0; i < numFragments; i++) {
-        const fragment = bytes.subarray(i * FRAGMENT_BYTES, (i + 1) * FRAGMENT_BYTES);
-        await this.#sendFragment(fragment, i === numFragments - 1);
-        this.#numUnsent--;
-        this.#numSent++;
-      }
+      await this.#wire.send(bytes);
+      this.#numUnsent--;
     });
     return this.#sending;
   }
 
-  #sendFragment(bytes: Uint8Array, fin: boolean): Promise<void> {
-    return new Promise((resolve) => {
-      // An error means that the connection has ended, which `closed` tells.
-      this.#socket.send(bytes, { binary: true, fin }, () => resolve());
-    });
-  }
-
   /** Says goodbye after what is still to be sent, and throws away what comes in from now on. */
   drop(code: number, reason: string): void {
-    if (this.#socket.readyState === this.#socket.CLOSED) return;
+    if (this.#wire.isClosed) return;
     this.#ending ??= { kind: 'dropped', reason };
     this.frames.end('discard');
     // The protocol leaves 123 bytes for a reason.
-    void this.#sending.then(() => this.#socket.close(code, reason.slice(0, 40)));
+    void this.#sending.then(() => this.#wire.close(code, reason.slice(0, 40)));
     this.#endSoon();
   }
 
@@ -143,19 +159,19 @@ export class Connection {
   cut(reason: string): void {
     this.#ending ??= { kind: 'dropped', reason };
     this.frames.end('discard');
-    this.#socket.terminate();
+    this.#wire.terminate();
   }
 
   #endSoon(): void {
-    this.#deadline ??= setTimeout(() => this.#socket.terminate(), this.#closeMs);
+    this.#deadline ??= setTimeout(() => this.#wire.terminate(), this.#closeMs);
   }
 
-  #receive(data: Buffer, isBinary: boolean): void {
+  #receive(bytes: Uint8Array | undefined): void {
     if (this.#ending) return;
     try {
-      if (!isBinary) throw new FrameError('a text message');
-      const { message, payload } = decodeFromCoordinator(data);
-      if (payload.length > 0 && message.type !== 'part' && message.type !== 'parameters') {
+      if (!bytes) throw new FrameError('a text message');
+      const { message, payload } = decodeFromCoordinator(bytes);
+      if (payload.length > 0 && !WITH_PAYLOAD.includes(message.type)) {
         throw new FrameError(`${message.type} with a payload`);
       }
       if (message.type === 'ping') void this.send({ type: 'pong', sentAt: message.sentAt, at: performance.now() });
@@ -173,4 +189,13 @@ export class Connection {
   violated({ message }: FrameError): void {
     this.drop(closeCodes.malformed, `it sent ${printable(message)}`);
   }
+}
+
+/** Promise.withResolvers, which Node.js 20 lacks. */
+function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve!: (value: T) => void;
+  const promise = new Promise<T>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
 }

@@ -6,10 +6,12 @@ import { SUBPROTOCOL } from '@lockstep/protocol';
 import { WebSocket } from 'ws';
 import { Connection } from './connection.ts';
 import type { JoinConfig } from './options.ts';
-import { DialFailure, readRefusal } from './refusal.ts';
+import { readRefusal } from './read-refusal.ts';
+import { DialFailure } from './refusal.ts';
 import type { JoinSettings } from './settings.ts';
 import { openSocket } from './socket.ts';
 import { within } from './within.ts';
+import { WsWire } from './ws-wire.ts';
 
 /**
  * Longest message before it is looked at. The parameters are the longest, and their size is only known with the job; a
@@ -48,7 +50,7 @@ function upgrade(raw: Socket, config: JoinConfig, settings: JoinSettings, signal
     generateMask: (mask) => void mask.fill(0),
   });
   // Listens from the start: the first message may come together with the answer to the upgrade.
-  const connection = new Connection(socket, raw, settings.closeMs);
+  const connection = new Connection((listener) => new WsWire(socket, raw, listener), settings.closeMs);
   return new Promise((resolve, reject) => {
     const abort = (): void => {
       reject(signal.reason);

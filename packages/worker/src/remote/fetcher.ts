@@ -1,11 +1,11 @@
-/** Gets the partitions that a worker lacks, from the disk or from the coordinator, one request at a time. */
+/** Gets the partitions that a worker lacks, from the store or from the coordinator, one request at a time. */
 import { LockstepError } from '@lockstep/core';
 import { FrameError, type JoinEvent } from '@lockstep/protocol';
-import type { Part, PartitionCache } from './cache.ts';
 import type { Connection, Incoming } from './connection.ts';
 import { partitionBytes, type RemoteJob } from './job.ts';
 import { Mailbox } from './mailbox.ts';
 import type { PreparedJob } from './prepared-job.ts';
+import type { PartitionStore, PartWriter } from './roles.ts';
 
 /** A partition whose checksum is wrong is fetched once more. */
 const MAX_TRIES = 2;
@@ -13,7 +13,7 @@ const MAX_TRIES = 2;
 export interface FetcherOptions {
   readonly job: RemoteJob;
   readonly connection: Connection;
-  readonly cache: PartitionCache;
+  readonly store: PartitionStore;
   /** From a request to its answer. */
   readonly partMs: number;
   readonly emit: (event: JoinEvent) => void;
@@ -131,14 +131,14 @@ export class Fetcher {
 
   /** Undefined when the connection ended before. */
   async #obtain(shard: number): Promise<Uint8Array | undefined> {
-    const { job, cache } = this.#options;
+    const { job, store } = this.#options;
     const digest = job.partitions[shard]!;
     const total = partitionBytes(job, shard);
     // Another worker of this machine may have fetched it meanwhile.
-    const cached = await cache.read(digest);
+    const cached = await store.read(digest);
     if (cached?.length === total) return cached;
     for (let tries = 1; tries <= MAX_TRIES; tries++) {
-      const part = await cache.begin(digest, tries === 1 ? 'resume' : 'fresh');
+      const part = await store.begin(digest, tries === 1 ? 'resume' : 'fresh');
       try {
         if (!(await this.#fill(part, shard, digest, total))) return undefined;
         const partition = await part.finish();
@@ -155,7 +155,7 @@ export class Fetcher {
   }
 
   /** Receives what is missing. Returns false when the connection ended before. */
-  async #fill(part: Part, shard: number, digest: string, total: number): Promise<boolean> {
+  async #fill(part: PartWriter, shard: number, digest: string, total: number): Promise<boolean> {
     while (part.size < total) {
       this.#progress(shard, part.size);
       const payload = await this.#ask(digest, part.size, total);

@@ -2,14 +2,14 @@
 import { LockstepError } from '@lockstep/core';
 import type { JoinEvent } from '@lockstep/protocol';
 import { PartitionCache } from './cache.ts';
+import { dial } from './dial.ts';
+import type { RemoteJob } from './job.ts';
 import { Mailbox } from './mailbox.ts';
+import { openThreadPool } from './open-pool.ts';
 import { type JoinConfig, type JoinOptions, resolveJoin } from './options.ts';
-import { JobKeeper } from './prepared-job.ts';
-import { connections } from './reconnect.ts';
-import { serve } from './session.ts';
 import { type JoinSettings, SETTINGS } from './settings.ts';
-import { Totals } from './totals.ts';
 import { follow } from './within.ts';
+import { work } from './work.ts';
 
 export interface JoinContext {
   readonly signal: AbortSignal | undefined;
@@ -31,16 +31,16 @@ export async function* join(
   const events = new Mailbox<JoinEvent>();
   const stop = new AbortController();
   const unfollow = follow(context.signal, stop);
-  const work = run(config, settings, (event) => events.push(event), stop.signal).finally(() => events.end('keep'));
+  const running = run(config, settings, (event) => events.push(event), stop.signal).finally(() => events.end('keep'));
   // It is looked at when the events have ended.
-  work.catch(() => {});
+  running.catch(() => {});
   try {
     yield* events;
-    await work;
+    await running;
   } finally {
     unfollow();
     stop.abort();
-    await work.catch(() => {});
+    await running.catch(() => {});
   }
 }
 
@@ -51,21 +51,17 @@ async function run(
   signal: AbortSignal,
 ): Promise<void> {
   const notice = (message: string): void => emit({ event: 'notice', message });
-  // A part that grows is touched at least once in the time that an answer may take.
-  const cache = new PartitionCache(config.cacheDir, 2 * settings.partMs, notice);
-  const jobs = new JobKeeper({ config, settings, cache, onRecovery: notice, signal });
-  const totals = new Totals();
-  try {
-    for await (const connection of connections(config, settings, emit, signal)) {
-      await serve(connection, { config, settings, cache, jobs, totals, emit }, signal);
-    }
-  } catch (error) {
-    // What an abort leads to is told below.
-    if (!signal.aborted || error instanceof LockstepError) throw error;
-  } finally {
-    await jobs.close();
-  }
-  const { samples, steps, seconds } = totals;
+  const options = {
+    config: { ...config, runtime: 'node' as const },
+    settings,
+    dial: (signal: AbortSignal) => dial(config, settings, signal),
+    // A part that grows is touched at least once in the time that an answer may take.
+    store: new PartitionCache(config.cacheDir, 2 * settings.partMs, notice),
+    openPool: (job: RemoteJob, signal: AbortSignal) =>
+      openThreadPool(job, { config, settings, onRecovery: notice }, signal),
+    emit,
+  };
+  const { samples, steps, seconds } = await work(options, signal);
   if (signal.aborted) throw interrupted(config, samples);
   emit({ event: 'finished', samples, steps, seconds });
 }

@@ -42,6 +42,8 @@ export interface JoinConfig {
   readonly token: string | undefined;
   readonly name: string;
   readonly numThreads: number;
+  /** The same, where it was asked for. */
+  readonly workers: number | undefined;
   readonly engine: EngineKind | 'auto';
   readonly device: string;
   readonly patienceMs: number;
@@ -64,6 +66,7 @@ export async function resolveJoin(options: JoinOptions): Promise<JoinConfig> {
     token: given.token,
     name: given.name ?? hostname().slice(0, 64),
     numThreads: workers ?? defaultNumThreads(),
+    workers,
     patienceMs: patience * 1000,
   };
 }

@@ -1,25 +1,16 @@
-/** A job with engines that work and a pool that holds what the disk had; kept over connections until another job comes. */
-import { optimizerDefaults } from '@lockstep/core';
-import { chooseEngine, type EngineChoice } from '@lockstep/engine';
-import type { WorkerPool } from '../pool.ts';
-import type { PartitionCache } from './cache.ts';
+/** A job with engines that work and a pool that holds what the store had; kept over connections until another job comes. */
 import { partitionBytes, type RemoteJob } from './job.ts';
-import type { JoinConfig } from './options.ts';
-import type { JoinSettings } from './settings.ts';
+import type { OpenedPool, OpenPool, PartitionStore } from './roles.ts';
 
-export interface PreparedJob {
+export interface PreparedJob extends OpenedPool {
   readonly job: RemoteJob;
-  readonly engine: EngineChoice;
-  readonly pool: WorkerPool;
   /** Shards whose partitions the pool holds. */
   readonly held: Set<number>;
 }
 
 export interface KeeperOptions {
-  readonly config: JoinConfig;
-  readonly settings: JoinSettings;
-  readonly cache: PartitionCache;
-  readonly onRecovery: (reason: string) => void;
+  readonly openPool: OpenPool;
+  readonly store: PartitionStore;
   readonly signal: AbortSignal;
 }
 
@@ -48,44 +39,19 @@ export class JobKeeper {
   }
 }
 
-async function prepare(job: RemoteJob, options: KeeperOptions): Promise<PreparedJob> {
-  const { config, settings, cache, onRecovery, signal } = options;
-  const { network, labelSmoothing, augmentation, topology, seed, numSamples, numShards, batchSize } = job;
-  const engine = await chooseEngine(config.engine, config.device, { network, labelSmoothing });
-  signal.throwIfAborted();
-  const nothing = new Uint8Array(new SharedArrayBuffer(0));
-  const pool = settings.createPool({
-    // The coordinator updates the parameters; no optimizer is used here.
-    job: {
-      topology,
-      labelSmoothing,
-      augmentation,
-      seed,
-      numSamples,
-      numShards,
-      batchSize,
-      engine: engine.kind,
-      optimizer: optimizerDefaults.sgd,
-      ema: 0,
-      testFlip: false,
-    },
-    network,
-    train: undefined,
-    test: { images: nothing, labels: nothing, count: 0 },
-    numThreads: config.numThreads,
-    onRecovery,
-  });
+async function prepare(job: RemoteJob, { openPool, store, signal }: KeeperOptions): Promise<PreparedJob> {
+  const opened = await openPool(job, signal);
+  const { pool } = opened;
   try {
-    await pool.prepare();
     const held = new Set<number>();
     for (const [shard, digest] of job.partitions.entries()) {
       signal.throwIfAborted();
-      const partition = await cache.read(digest);
+      const partition = await store.read(digest);
       if (partition?.length !== partitionBytes(job, shard)) continue;
       pool.fill(shard, partition);
       held.add(shard);
     }
-    return { job, engine, pool, held };
+    return { job, ...opened, held };
   } catch (error) {
     await pool.close();
     throw error;

@@ -2,7 +2,7 @@
 import { type IncomingMessage, request } from 'node:http';
 import { LockstepError } from '@lockstep/core';
 import { type RunStatus, runStatus } from '@lockstep/protocol';
-import { readRefusal } from './refusal.ts';
+import { readRefusal } from './read-refusal.ts';
 import { openSocket } from './socket.ts';
 import { readTrust } from './trust.ts';
 import { parseUrl } from './url.ts';

@@ -1,21 +1,30 @@
 /** The connections of a worker, one after the other, until its run is over. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { LockstepError } from '@lockstep/core';
 import { closeCodes, type JoinEvent, shouldRetry } from '@lockstep/protocol';
 import { pauseMs } from './backoff.ts';
 import type { Connection, Ending } from './connection.ts';
-import { dial } from './dial.ts';
-import type { JoinConfig } from './options.ts';
 import { DialFailure } from './refusal.ts';
-import type { JoinSettings } from './settings.ts';
+import type { SessionSettings } from './session-settings.ts';
+import { sleep } from './within.ts';
+
+export interface ReconnectConfig {
+  /** Of the coordinator. */
+  readonly url: URL;
+  /** How long to look for it before giving up. */
+  readonly patienceMs: number;
+}
+
+/** One attempt. @throws DialFailure when another try may succeed, else LockstepError */
+export type Dial = (signal: AbortSignal) => Promise<Connection>;
 
 /**
  * Yields each connection that opens, and dials again once it has ended. Ends when the run is over, or the signal was aborted.
  * @throws LockstepError `coordinator-refused`, or `coordinator-unreachable` when there was no welcome for too long
  */
 export async function* connections(
-  config: JoinConfig,
-  settings: JoinSettings,
+  dial: Dial,
+  config: ReconnectConfig,
+  settings: SessionSettings,
   emit: (event: JoinEvent) => void,
   signal: AbortSignal,
 ): AsyncGenerator<Connection, void, void> {
@@ -25,7 +34,7 @@ export async function* connections(
     emit({ event: 'connecting', url: config.url.href, attempt: failures + 1 });
     let failure: DialFailure;
     try {
-      const connection = await dial(config, settings, signal);
+      const connection = await dial(signal);
       yield connection;
       const ending = await connection.closed;
       if (connection.reached !== 'open') welcomedAt = performance.now();
@@ -44,8 +53,7 @@ export async function* connections(
     const jitterMs = pauseMs(failures, firstPauseMs, longestPauseMs, Math.random());
     const retryInMs = Math.min(leftMs, failure.retryAfterMs + jitterMs);
     emit({ event: 'waiting', reason: failure.message, retryInMs });
-    // Only the signal ends it early, which the loop looks at.
-    await sleep(retryInMs, undefined, { signal }).catch(() => {});
+    await sleep(retryInMs, signal);
   }
 }
 
@@ -60,7 +68,7 @@ function isOver(ending: Ending, url: URL): boolean {
   );
 }
 
-function unreachable({ url, patienceMs }: JoinConfig, failure: DialFailure): LockstepError {
+function unreachable({ url, patienceMs }: ReconnectConfig, failure: DialFailure): LockstepError {
   return new LockstepError(
     'coordinator-unreachable',
     `No coordinator answered at ${url.href} for ${patienceMs / 1000} s; the last attempt: ${failure.message}.`,

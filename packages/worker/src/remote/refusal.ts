@@ -1,7 +1,7 @@
 /** A coordinator that answers the dial with an HTTP status: what it says, and whether to ask again. */
-import type { IncomingMessage } from 'node:http';
 import { LockstepError } from '@lockstep/core';
 import { z } from 'zod';
+import { printable } from './printable.ts';
 
 /** The dial failed in a way that another try may not. */
 export class DialFailure extends Error {
@@ -15,7 +15,16 @@ export class DialFailure extends Error {
   }
 }
 
-const MAX_BODY_BYTES = 4096;
+/** An answer to a request, whoever received it. */
+export interface HttpAnswer {
+  readonly status: number;
+  /** The header Retry-After. */
+  readonly retryAfter: string | undefined;
+  /** Undefined when there is none, or too much of it. */
+  readonly body: string | undefined;
+}
+
+export const MAX_BODY_BYTES = 4096;
 const MAX_RETRY_AFTER_MS = 60_000;
 
 /** What a coordinator says in JSON. */
@@ -30,16 +39,16 @@ const FINAL: ReadonlyMap<number, string> = new Map([
   [426, 'Install the same version of Lockstep on both machines.'],
 ]);
 
-/** Reads the answer to a dial that was no WebSocket. */
-export async function readRefusal(response: IncomingMessage, url: URL): Promise<LockstepError | DialFailure> {
-  const status = response.statusCode ?? 0;
-  const body = await readBody(response);
-  const known = refusalBody.safeParse(body).data;
+/** What an answer means that lets nobody in. */
+export function explainRefusal({ status, retryAfter, body }: HttpAnswer, url: URL): LockstepError | DialFailure {
+  const known = refusalBody.safeParse(parseJson(body)).data;
   const said = known ? `: ${printable(known.message)}` : '.';
   const nextStep = FINAL.get(status);
   if (nextStep === undefined) {
-    const retryAfterMs = retryAfter(response.headers['retry-after']);
-    return new DialFailure(`it answered with HTTP status ${status}${said.replace(/\.$/, '')}`, retryAfterMs);
+    return new DialFailure(
+      `it answered with HTTP status ${status}${said.replace(/\.$/, '')}`,
+      retryAfterMs(retryAfter),
+    );
   }
   return new LockstepError(
     'coordinator-refused',
@@ -49,28 +58,19 @@ export async function readRefusal(response: IncomingMessage, url: URL): Promise<
   );
 }
 
-/** JSON of at most 4 KiB; undefined when it is anything else. */
-async function readBody(response: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let size = 0;
+/** Undefined when it is no JSON. */
+function parseJson(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
   try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      size += chunk.length;
-      if (size > MAX_BODY_BYTES) return undefined;
-    }
-    return JSON.parse(Buffer.concat(chunks).toString());
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
 }
 
 /** Seconds, or a date (RFC 9110, 10.2.3); in milliseconds from now. */
-function retryAfter(header: string | undefined): number {
+function retryAfterMs(header: string | undefined): number {
   if (header === undefined) return 0;
   const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
   return Number.isNaN(ms) ? 0 : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms));
 }
-
-/** What a peer says ends up on terminals: in one line, without control characters, and not too long. */
-export const printable = (text: string): string => text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, ' ').slice(0, 1000);

@@ -8,20 +8,26 @@ import {
   PROTOCOL_VERSION,
 } from '@lockstep/protocol';
 import { Assignments, type Work } from './assignments.ts';
-import type { PartitionCache } from './cache.ts';
 import type { Connection, Incoming } from './connection.ts';
 import { Fetcher } from './fetcher.ts';
 import { countSamples, type RemoteJob, readJob } from './job.ts';
-import type { JoinConfig } from './options.ts';
 import type { JobKeeper, PreparedJob } from './prepared-job.ts';
-import type { JoinSettings } from './settings.ts';
+import type { PartitionStore } from './roles.ts';
+import type { SessionSettings } from './session-settings.ts';
 import type { Totals } from './totals.ts';
+
+/** What a worker says of itself. */
+export interface SessionConfig {
+  readonly name: string;
+  readonly numThreads: number;
+  readonly runtime: 'node' | 'browser';
+}
 
 /** What lasts longer than a connection. */
 export interface SessionContext {
-  readonly config: JoinConfig;
-  readonly settings: JoinSettings;
-  readonly cache: PartitionCache;
+  readonly config: SessionConfig;
+  readonly settings: SessionSettings;
+  readonly store: PartitionStore;
   readonly jobs: JobKeeper;
   readonly totals: Totals;
   readonly emit: (event: JoinEvent) => void;
@@ -66,8 +72,8 @@ class Session {
   async run(): Promise<void> {
     const { config, settings } = this.#context;
     const connection = this.#connection;
-    const { name, numThreads } = config;
-    void connection.send({ type: 'hello', protocol: PROTOCOL_VERSION, name, threads: numThreads, runtime: 'node' });
+    const { name, numThreads, runtime } = config;
+    void connection.send({ type: 'hello', protocol: PROTOCOL_VERSION, name, threads: numThreads, runtime });
     const greeting = setTimeout(() => {
       if (!this.#member) connection.cut(`it did not welcome this worker within ${settings.welcomeMs / 1000} s`);
     }, settings.welcomeMs);
@@ -119,6 +125,9 @@ class Session {
       case 'parameters':
         assignments.parameters(message.runStep, payload);
         break;
+      case 'change':
+        assignments.change(message, payload);
+        break;
       case 'work':
         assignments.work(message);
         break;
@@ -132,12 +141,12 @@ class Session {
 
   /** The coordinator took this worker in. What it asks for while the pool is made waits in queues. */
   #enter({ member, job: text, jobHash, heartbeatMs, heartbeatMisses }: MessageOf<Incoming, 'welcome'>): Member {
-    const { cache, settings, emit, jobs } = this.#context;
+    const { store, settings, emit, jobs } = this.#context;
     const connection = this.#connection;
     const job = readJob({ text, hash: jobHash });
     connection.reached = 'welcome';
     connection.watch(heartbeatMs, heartbeatMisses);
-    const fetcher = new Fetcher({ job, connection, cache, partMs: settings.partMs, emit });
+    const fetcher = new Fetcher({ job, connection, store, partMs: settings.partMs, emit });
     const onDone = (work: Work, computeMs: number): void => this.#count(job, work, computeMs);
     const assignments = new Assignments({ job, connection, fetcher, onDone });
     const entered = { id: member, job, fetcher, assignments };
@@ -162,6 +171,7 @@ class Session {
       engine: kind,
       device,
       shards,
+      sketch: [...prepared.sketch],
     });
     connection.reached = 'ready';
     const { network, numShards, batchSize } = job;

@@ -1,5 +1,5 @@
 /** One run under a seeded schedule of joins, kills, stops, slowness and lies. The same seed gives the same run. */
-import { purposes, RandomStream, ShardPlan } from '@lockstep/core';
+import { purposes, RandomStream, ShardPlan, wireFormats } from '@lockstep/core';
 import { describeJob } from '@lockstep/protocol';
 import type { StepPlan, StepSums } from '@lockstep/worker';
 import { Fleet, type FleetReport } from '../fleet.ts';
@@ -7,7 +7,7 @@ import { MEMBERSHIP } from '../membership.ts';
 import { Partitions } from '../partitions.ts';
 import { TIMING } from '../step-machine.ts';
 import { type Manner, SimulatedWorker } from './simulated-worker.ts';
-import { SUM_LENGTH, ToyPool } from './toy-model.ts';
+import { TOY_LAYOUT, ToyPool } from './toy-model.ts';
 import { VirtualClock } from './virtual-time.ts';
 
 const EPOCHS = 2;
@@ -44,11 +44,12 @@ function jobOf(seed: number): { plan: ShardPlan; steps: StepPlan[] } {
   const numShards = 2 ** random.below(5);
   const batchSize = numShards + random.below(40);
   const plan = new ShardPlan(batchSize * 3 + random.below(batchSize) + numShards, numShards, batchSize);
+  const wire = wireFormats[seed % wireFormats.length]!;
   const steps: StepPlan[] = [];
   for (let epoch = 0; epoch < EPOCHS; epoch++) {
     for (let step = 0; step < plan.stepsPerEpoch; step++) {
       const runStep = epoch * plan.stepsPerEpoch + step;
-      steps.push({ epoch, step, runStep, count: plan.stepSize(step), learningRate: 0.5 });
+      steps.push({ epoch, step, runStep, wire, count: plan.stepSize(step), learningRate: 0.5 });
     }
   }
   return { plan, steps };
@@ -67,7 +68,7 @@ function open(plan: ShardPlan, clock: VirtualClock, local: boolean, minWorkers: 
   const job = { topology: {}, labelSmoothing: 0, seed: 0, numSamples, numShards, batchSize };
   const fleet = new Fleet({
     plan,
-    sumLength: SUM_LENGTH,
+    layout: TOY_LAYOUT,
     sampleBytes: 5,
     pool,
     local: local ? { name: 'local', threads: 1, engine: 'toy', device: 'cpu', runtime: 'node' } : undefined,
@@ -77,6 +78,7 @@ function open(plan: ShardPlan, clock: VirtualClock, local: boolean, minWorkers: 
       job: describeJob({ ...job, partitions: [...partitions.digests] }),
       layoutHash: LAYOUT_HASH,
       partitions,
+      checkSketch: async () => undefined,
     }),
     clock,
     membership: MEMBERSHIP,

@@ -4,7 +4,7 @@ import type { CoordinatorMessage, WorkerMessage } from '@lockstep/protocol';
 import { decodeFromCoordinator, encodeFrame, type MessageOf, PROTOCOL_VERSION, parseJob } from '@lockstep/protocol';
 import type { Connection } from '../crew.ts';
 import type { Fleet } from '../fleet.ts';
-import { bytesOf, nodeSum } from './toy-model.ts';
+import { changed, nodeSum, packToy } from './toy-model.ts';
 import type { VirtualClock } from './virtual-time.ts';
 
 /** How a worker answers. */
@@ -134,6 +134,13 @@ export class SimulatedWorker {
       case 'parameters':
         this.#parameters = { runStep: message.runStep, values: new Float32Array(payload.slice().buffer) };
         return;
+      case 'change':
+        // Without those before, work on them will be refused.
+        if (this.#parameters?.runStep === message.runStep - 1) {
+          const values = changed(this.#parameters.values, payload, message.wire);
+          this.#parameters = { runStep: message.runStep, values };
+        }
+        return;
       case 'work':
         this.#work(message);
         return;
@@ -161,7 +168,9 @@ export class SimulatedWorker {
   #prepare({ job, jobHash }: MessageOf<CoordinatorMessage, 'welcome'>): void {
     parseJob({ text: job, hash: jobHash });
     const { layoutHash } = this;
-    this.#after(20, () => this.#send({ type: 'ready', jobHash, layoutHash, engine: 'toy', device: 'cpu', shards: [] }));
+    this.#after(20, () =>
+      this.#send({ type: 'ready', jobHash, layoutHash, engine: 'toy', device: 'cpu', shards: [], sketch: [] }),
+    );
   }
 
   #work(work: MessageOf<CoordinatorMessage, 'work'>): void {
@@ -196,7 +205,7 @@ export class SimulatedWorker {
       startedAt: this.#clock.now() - computeMs,
       computeMs,
     } as const;
-    const payload = sums.map(bytesOf);
+    const payload = sums.map((sum) => packToy(sum, work.wire));
     if (this.manner === 'wrong length') payload[0] = payload[0]!.subarray(4);
     if (this.manner === 'wrong generation') {
       this.#send({ ...result, generation: generation + 1 }, payload);

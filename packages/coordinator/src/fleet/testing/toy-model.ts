@@ -1,12 +1,63 @@
 /** Training in miniature: the same partial sums, tree and update as the real pool, over a few numbers. */
-import { coveringNodes, planReduction, type Range, ROOT, type ShardPlan, shardsUnder } from '@lockstep/core';
+import {
+  BROADCAST,
+  coveringNodes,
+  loadKernels,
+  pack,
+  packedBytes,
+  planReduction,
+  type Range,
+  Region,
+  ROOT,
+  Rounding,
+  type ShardPlan,
+  shardsUnder,
+  unpack,
+  type WireFormat,
+} from '@lockstep/core';
 import type { PartialSum, StepMarks, StepPlan, StepPosition, StepSums } from '@lockstep/worker';
 import type { Clock } from '../clock.ts';
 import type { Accumulator } from '../local-member.ts';
 
 const NUM_PARAMETERS = 13;
 /** Behind the parameters: loss sum, number correct, count. */
-export const SUM_LENGTH = NUM_PARAMETERS + 3;
+export const TOY_LAYOUT = { numWeights: NUM_PARAMETERS, sumLength: NUM_PARAMETERS + 3 };
+const SUM_LENGTH = TOY_LAYOUT.sumLength;
+
+// The real rounding and packing, in a memory for two vectors.
+const region = new Region();
+const [vectorAt, packedAt] = [region.floats(SUM_LENGTH), region.floats(SUM_LENGTH)];
+const memory = region.allocate('private');
+const kernels = loadKernels(memory);
+const inMemory = (values: Float32Array): Float32Array => {
+  const view = new Float32Array(memory.buffer, vectorAt, values.length);
+  view.set(values);
+  return view;
+};
+
+function round(values: Float32Array, { runStep, wire }: StepPosition, node: number): Float32Array {
+  const view = inMemory(values);
+  const terms = { format: wire, seed: 0, runStep, numWeights: NUM_PARAMETERS };
+  new Rounding(kernels, terms).round(node, vectorAt, 0, values.length);
+  return view.slice();
+}
+
+export function packToy(values: Float32Array, wire: WireFormat): Uint8Array {
+  inMemory(values);
+  pack(kernels, wire, packedAt, vectorAt, NUM_PARAMETERS, values.length);
+  return new Uint8Array(memory.buffer, packedAt, packedBytes(wire, NUM_PARAMETERS, values.length)).slice();
+}
+
+/** @param length of the vector that was packed */
+function unpackToy(bytes: Uint8Array, wire: WireFormat, length: number): Float32Array {
+  new Uint8Array(memory.buffer, packedAt, bytes.length).set(bytes);
+  unpack(kernels, wire, vectorAt, packedAt, NUM_PARAMETERS, length);
+  return new Float32Array(memory.buffer, vectorAt, length).slice();
+}
+
+/** The parameters after a change. */
+export const changed = (parameters: Float32Array, bytes: Uint8Array, wire: WireFormat): Float32Array =>
+  add(parameters, unpackToy(bytes, wire, NUM_PARAMETERS));
 
 /** Sums of one shard's micro-batch. Rounded to single precision, so that the order of additions shows. */
 function shardSum(
@@ -31,18 +82,17 @@ const add = (a: Float32Array, b: Float32Array): Float32Array => a.map((value, i)
 /** The partial sum of one node. */
 export function nodeSum(plan: ShardPlan, parameters: Float32Array, at: StepPosition, node: number): Float32Array {
   const { from, to } = shardsUnder(node, plan.numShards);
-  if (to - from === 1) return shardSum(plan, parameters, at, from);
-  return add(nodeSum(plan, parameters, at, 2 * node), nodeSum(plan, parameters, at, 2 * node + 1));
+  if (to - from === 1) return round(shardSum(plan, parameters, at, from), at, node);
+  return round(add(nodeSum(plan, parameters, at, 2 * node), nodeSum(plan, parameters, at, 2 * node + 1)), at, node);
 }
-
-export const bytesOf = (values: Float32Array): Uint8Array =>
-  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 
 export class ToyPool implements Accumulator {
   readonly #plan: ShardPlan;
   readonly #clock: Clock;
   readonly #msPerShard: number;
   readonly #generations = [0, 1].map(() => Float32Array.from({ length: NUM_PARAMETERS }, (_, i) => 0.1 * i - 0.5));
+  readonly #references = this.#generations.map((values) => values.slice());
+  #change: Float32Array = new Float32Array(NUM_PARAMETERS);
   /** Partial sums by the place that stands for their memory. */
   readonly #vectors = new Map<number, Float32Array>();
   #numVectors = 0;
@@ -63,14 +113,27 @@ export class ToyPool implements Accumulator {
     return this.#generations[runStep % 2]!;
   }
 
+  reference(runStep: number): Float32Array {
+    return this.#references[runStep % 2]!;
+  }
+
+  packedChange(wire: WireFormat): Uint8Array {
+    return packToy(this.#change, wire);
+  }
+
+  /** What workers compute a step from. */
+  #start({ runStep, wire }: StepPosition): Float32Array {
+    return wire === 'fp32' ? this.parameters(runStep) : this.reference(runStep);
+  }
+
   #keep(node: number, vector: Float32Array): PartialSum {
     const at = this.#numVectors++;
     this.#vectors.set(at, vector);
     return { node, at };
   }
 
-  accept(node: number, bytes: Uint8Array): PartialSum {
-    return this.#keep(node, new Float32Array(bytes.slice().buffer));
+  accept(node: number, bytes: Uint8Array, wire: WireFormat): PartialSum {
+    return this.#keep(node, unpackToy(bytes, wire, SUM_LENGTH));
   }
 
   isFinite({ at }: PartialSum): boolean {
@@ -100,7 +163,7 @@ export class ToyPool implements Accumulator {
     ];
     return parts
       .flatMap((part) => coveringNodes(part, this.#plan.numShards))
-      .map((node) => this.#keep(node, nodeSum(this.#plan, this.parameters(step.runStep), step, node)));
+      .map((node) => this.#keep(node, nodeSum(this.#plan, this.#start(step), step, node)));
   }
 
   cancel(): void {
@@ -113,7 +176,7 @@ export class ToyPool implements Accumulator {
       await new Promise<void>((resolve) => {
         this.#clock.after(this.#plan.numShards * this.#msPerShard, resolve);
       });
-      const root = this.#keep(ROOT, nodeSum(this.#plan, this.parameters(step.runStep), step, ROOT));
+      const root = this.#keep(ROOT, nodeSum(this.#plan, this.#start(step), step, ROOT));
       sums.push(await this.update(step, [root]));
       this.release([root]);
     }
@@ -124,17 +187,24 @@ export class ToyPool implements Accumulator {
     return [];
   }
 
-  async update({ runStep, count, learningRate }: StepPlan, partials: readonly PartialSum[]): Promise<StepSums> {
+  async update(plan: StepPlan, partials: readonly PartialSum[]): Promise<StepSums> {
+    const { runStep, count, learningRate } = plan;
     if (this.#cancel) throw new Error('an update while a gradient is being computed');
     const nodes = partials.map(({ node }) => node);
     const { additions, result } = planReduction(nodes, ROOT, this.#plan.numShards);
     const registers: Float32Array[] = [];
     const place = (operand: typeof result): Float32Array =>
       operand.kind === 'source' ? this.#vectors.get(partials[operand.index]!.at)! : registers[operand.index]!;
-    for (const { into, left, right } of additions) registers[into] = add(place(left), place(right));
+    for (const { node, into, left, right } of additions) {
+      registers[into] = round(add(place(left), place(right)), plan, node);
+    }
     const sum = place(result);
     const next = this.parameters(runStep + 1);
     next.set(this.parameters(runStep).map((value, i) => value - (learningRate * sum[i]!) / count));
+    const before = this.reference(runStep);
+    const distance = next.map((value, i) => value - before[i]!);
+    this.#change = round(distance, plan, BROADCAST);
+    this.reference(runStep + 1).set(add(before, this.#change));
     const [lossSum, numCorrect, counted] = sum.subarray(NUM_PARAMETERS);
     return { lossSum: lossSum!, numCorrect: numCorrect!, count: counted! };
   }

@@ -114,6 +114,7 @@ export function report(computeMs: Readonly<Record<string, number>>, more: Partia
   const share = 8 / members.length;
   return {
     runStep: 0,
+    wire: 'fp32',
     numSteps: 1,
     startedAt: 0,
     totalMs: 20,

@@ -67,6 +67,7 @@ export const positionOf = (runStep: number) => ({
   epoch: Math.floor(runStep / plan.stepsPerEpoch),
   step: runStep % plan.stepsPerEpoch,
   runStep,
+  wire: 'fp32' as const,
 });
 
 /** What a pool of one thread on this machine computes: nodes, and the bytes of their sums. */
@@ -77,9 +78,12 @@ export async function localGradient(runStep: number, parameters: Uint8Array, ran
       ...description,
       augmentation: undefined,
       engine: 'onnx',
+      device: 'cpu',
       optimizer: optimizerDefaults.adam,
       ema: 0,
       testFlip: false,
+      keepsReference: false,
+      reduction: 'exact',
     },
     network,
     train,
@@ -92,7 +96,7 @@ export async function localGradient(runStep: number, parameters: Uint8Array, ran
     const partials = (await pool.gradient(positionOf(runStep), range, true))!;
     return {
       nodes: partials.map(({ node }) => node),
-      bytes: Buffer.concat(partials.map((partial) => pool.bytes(partial))),
+      bytes: Buffer.concat(partials.map((partial) => pool.packed(partial, 'fp32'))),
     };
   } finally {
     await pool.close();

@@ -1,0 +1,122 @@
+/**
+ * Formats in which gradients and weights travel. A format is a rounding that happens at every node of the reduction tree,
+ * whoever owns it, so the result does not depend on which sums crossed a network; and a packed form from which the
+ * rounded values come back to the last bit.
+ */
+import type { KernelFunctions } from './kernels.ts';
+import { purposes, RandomStream } from './random.ts';
+
+/** `fp32` is no rounding; `fp16` keeps 11 significant bits; `int8` is whole numbers times a power of two per 256 values. */
+export const wireFormats = ['fp32', 'fp16', 'int8'] as const;
+export type WireFormat = (typeof wireFormats)[number];
+
+/** Values that share a scale. */
+const BLOCK = 256;
+/** Stands for the change of the weights among the nodes of the tree, which are numbered from 1. */
+export const BROADCAST = 0;
+
+/** Bytes that a packed vector takes: its weights in the format, what stands behind them as float32. */
+export function packedBytes(format: WireFormat, numWeights: number, length: number): number {
+  const tail = (length - numWeights) * 4;
+  if (format === 'fp32') return numWeights * 4 + tail;
+  const bytesPerValue = format === 'fp16' ? 2 : 1;
+  const numBlocks = Math.ceil(numWeights / BLOCK);
+  return numBlocks * 4 + Math.ceil((numWeights * bytesPerValue) / 4) * 4 + tail;
+}
+
+/** What determines the rounding of a step. */
+export interface RoundingTerms {
+  readonly format: WireFormat;
+  readonly seed: number;
+  /** Step over the whole run. */
+  readonly runStep: number;
+  /** Elements that are rounded; what stands behind them stays as it is. */
+  readonly numWeights: number;
+}
+
+/** Rounds the sums of one step, each node with random numbers of its own. */
+export class Rounding {
+  readonly #kernels: KernelFunctions;
+  readonly #terms: RoundingTerms;
+  readonly #keys = new Map<number, readonly [number, number]>();
+
+  constructor(kernels: KernelFunctions, terms: RoundingTerms) {
+    this.#kernels = kernels;
+    this.#terms = terms;
+  }
+
+  /**
+   * Rounds elements [start, start + length) of the sum at a node, in place.
+   * @param at byte offset of element `start`
+   * @param start a multiple of 256
+   */
+  round(node: number, at: number, start: number, length: number): void {
+    const { format, numWeights } = this.#terms;
+    const count = Math.min(length, numWeights - start);
+    if (format === 'fp32' || count <= 0) return;
+    const [key0, key1] = this.#keysOf(node);
+    if (format === 'fp16') this.#kernels.round16(at, count, start, key0, key1);
+    else this.#kernels.round8(at, count, start, key0, key1);
+  }
+
+  #keysOf(node: number): readonly [number, number] {
+    let keys = this.#keys.get(node);
+    if (!keys) {
+      const stream = new RandomStream(this.#terms.seed, purposes.rounding, this.#terms.runStep, node, 0);
+      keys = [stream.uint32(), stream.uint32()];
+      this.#keys.set(node, keys);
+    }
+    return keys;
+  }
+}
+
+/**
+ * Packs a vector that was rounded.
+ * @param into byte offset of {@link packedBytes} bytes that do not overlap the vector
+ */
+export function pack(
+  kernels: KernelFunctions,
+  format: WireFormat,
+  into: number,
+  vector: number,
+  numWeights: number,
+  length: number,
+): void {
+  const end = packers[format](kernels, into, vector, numWeights);
+  kernels.copy(end, vector + numWeights * 4, length - numWeights);
+}
+
+/** Undoes {@link pack}. Bytes that no packing wrote give some values, perhaps NaN. */
+export function unpack(
+  kernels: KernelFunctions,
+  format: WireFormat,
+  vector: number,
+  from: number,
+  numWeights: number,
+  length: number,
+): void {
+  const end = unpackers[format](kernels, vector, from, numWeights);
+  kernels.copy(vector + numWeights * 4, end, length - numWeights);
+}
+
+type Coder = (kernels: KernelFunctions, into: number, from: number, length: number) => number;
+
+/** @returns the byte offset behind what was written */
+const packers: { readonly [format in WireFormat]: Coder } = {
+  fp32: (kernels, into, from, length) => {
+    kernels.copy(into, from, length);
+    return into + length * 4;
+  },
+  fp16: (kernels, into, from, length) => kernels.pack16(into, from, length),
+  int8: (kernels, into, from, length) => kernels.pack8(into, from, length),
+};
+
+/** @returns the byte offset behind what was read */
+const unpackers: { readonly [format in WireFormat]: Coder } = {
+  fp32: (kernels, into, from, length) => {
+    kernels.copy(into, from, length);
+    return from + length * 4;
+  },
+  fp16: (kernels, into, from, length) => kernels.unpack16(into, from, length),
+  int8: (kernels, into, from, length) => kernels.unpack8(into, from, length),
+};
