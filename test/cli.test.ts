@@ -183,7 +183,13 @@ describe('mistakes', () => {
     ],
     ['an unknown model', ['train', '--model', 'vgg'], 2, /neither a known model nor a file/, /mlp, cnn, resnet/],
     ['a folder without data', ['train', '--data-dir', '/nonexistent'], 1, /nonexistent/, /./],
-    ['an engine that is not installed', ['train', ...small, '--engine', 'tensorflow'], 1, /tfjs-node/, /npm/],
+    [
+      'an engine that is not installed',
+      ['train', ...small, '--engine', 'tensorflow'],
+      1,
+      /tfjs-node/,
+      /lockstep setup tensorflow/,
+    ],
     ['a device that the engine lacks', ['train', ...small, '--device', 'cuda'], 1, /not on cuda/, /npm ci|--device/],
     ['an evaluation of nothing', ['evaluate'], 1, /no finished run/, /lockstep train/],
     [

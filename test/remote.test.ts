@@ -54,6 +54,19 @@ describe('lockstep join', () => {
     expect(cached.every((name) => /^[0-9a-f]{64}$/.test(name))).toBe(true);
   });
 
+  it('starts a worker of its own for each of several devices', async () => {
+    const { process, url } = await coordinate([...job, '--workers', '0', '--min-workers', '2']);
+    const both = joinWorker(url, ['--devices', 'cpu,cpu', '--name', 'box']);
+    const { code, events, stderr } = await process.end;
+    expect(code, stderr).toBe(0);
+    expect(events.at(-1)).toMatchObject({ event: 'done', weightsSha256: quiet, samples: 4000 });
+    const names = events.filter(({ event, state }) => event === 'worker' && state === 'ready').map(({ name }) => name);
+    expect(names.sort()).toEqual(['box cpu', 'box cpu (2)']);
+    const end = await both.end;
+    expect(end.code, end.stderr).toBe(0);
+    expect(end.events.filter(({ event }) => event === 'finished')).toHaveLength(2);
+  });
+
   it('works beside local threads, and may leave at any time', async () => {
     const { process, url } = await coordinate([...job, '--workers', '1', '--log-every', '1', '--epochs', '20']);
     const worker = joinWorker(url);

@@ -20,7 +20,9 @@ interface PropertySchema {
   readonly placeholder?: string;
 }
 
-const flagOf = (name: string): string => `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+/** The flag of an option. */
+export const flagOf = (name: string): string =>
+  `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /** Adds a flag for every property of the schema; two for what is on or off by something else than a fixed default. */
 export function addOptions(command: Command, schema: z.ZodObject): Command {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   coveringNodes,
   initializeParameters,
@@ -77,6 +78,12 @@ const stepAt = (runStep: number, wire: WireFormat = 'fp32') => {
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
+/** Stands for the bits of a vector; comparing hundreds of thousands of numbers one by one takes a second. */
+const digest = (values: Float32Array): string =>
+  createHash('sha256')
+    .update(Uint8Array.from(bytesOf(values)))
+    .digest('hex');
+
 /** A shard's samples as they travel: pictures, then labels. */
 function partition(shard: number): Uint8Array {
   const { from, to } = plan.partition(shard);
@@ -91,7 +98,7 @@ async function run(pool: WorkerPool, numEpochs: number, clipNorm?: number, wire?
     const steps = Array.from({ length: plan.stepsPerEpoch }, () => stepAt(runStep++, wire));
     sums.push(...(await pool.step(steps, clipNorm)));
   }
-  return { sums, parameters: pool.parameters(runStep).slice() };
+  return { sums, weights: digest(pool.parameters(runStep)) };
 }
 
 describe('WorkerPool', () => {
@@ -106,7 +113,7 @@ describe('WorkerPool', () => {
     const one = await run(open(1), 2, clipNorm);
     const three = await run(open(3), 2, clipNorm);
     expect(three).toEqual(one);
-    if (clipNorm !== undefined) expect((await run(open(1), 2)).parameters).not.toEqual(one.parameters);
+    if (clipNorm !== undefined) expect((await run(open(1), 2)).weights).not.toBe(one.weights);
   });
 
   it('evaluates the moving average, where there is one, and trains on from the parameters', async () => {
@@ -116,11 +123,12 @@ describe('WorkerPool', () => {
     const first = await run(averaging, 1);
     const runStep = plan.stepsPerEpoch;
     const evaluation = await averaging.evaluate(runStep);
+    const trained = averaging.parameters(runStep).slice();
     const steps = Array.from({ length: runStep }, (_, i) => stepAt(runStep + i));
     expect([...first.sums, ...(await averaging.step(steps, undefined))]).toEqual(plain.sums);
-    expect(averaging.parameters(2 * runStep)).toEqual(plain.parameters);
+    expect(digest(averaging.parameters(2 * runStep))).toBe(plain.weights);
     const other = open(1);
-    other.parameters(0).set(first.parameters);
+    other.parameters(0).set(trained);
     expect((await other.evaluate(0)).lossSum).not.toBe(evaluation.lossSum);
     const third = open(3, { job: { ...job, ema: 0.9 } });
     third.average(0)!.set(third.parameters(0));
@@ -187,7 +195,7 @@ describe('WorkerPool', () => {
       coordinator.release(all);
       expect(sums).toEqual(quiet.sums[runStep]);
     }
-    expect(coordinator.parameters(2 * plan.stepsPerEpoch)).toEqual(quiet.parameters);
+    expect(digest(coordinator.parameters(2 * plan.stepsPerEpoch))).toBe(quiet.weights);
   });
 
   describe.each(['fp16', 'int8'] as const)('with sums as %s', (wire) => {
@@ -199,11 +207,11 @@ describe('WorkerPool', () => {
     };
 
     it('computes the same on any number of threads, but not the same as without rounding, and learns', async () => {
-      const one = await run(openRounded(1), 30, 1, wire);
-      const three = await run(openRounded(3), 30, 1, wire);
+      const one = await run(openRounded(1), 12, 1, wire);
+      const three = await run(openRounded(3), 12, 1, wire);
       expect(three).toEqual(one);
-      const exact = await run(open(2), 30, 1);
-      expect(one.parameters).not.toEqual(exact.parameters);
+      const exact = await run(open(2), 12, 1);
+      expect(one.weights).not.toBe(exact.weights);
       const loss = (sums: readonly StepSums[]): number => sums.at(-1)!.lossSum / sums.at(-1)!.count;
       expect(Math.abs(loss(one.sums) - loss(exact.sums))).toBeLessThan(0.2);
     });
@@ -238,16 +246,16 @@ describe('WorkerPool', () => {
         expect(change.length).toBeLessThan(bytesOf(coordinator.parameters(0)).length / (wire === 'fp16' ? 1.9 : 3.9));
         for (const worker of workers) {
           worker.change(runStep + 1, change, wire);
-          expect(worker.parameters(runStep + 1)).toEqual(coordinator.reference(runStep + 1));
+          expect(digest(worker.parameters(runStep + 1))).toBe(digest(coordinator.reference(runStep + 1)!));
         }
       }
-      expect(coordinator.parameters(2 * plan.stepsPerEpoch)).toEqual(quiet.parameters);
+      expect(digest(coordinator.parameters(2 * plan.stepsPerEpoch))).toBe(quiet.weights);
     });
 
     it('keeps the reference near the parameters', async () => {
       const pool = openRounded(2);
-      await run(pool, 30, undefined, wire);
-      const runStep = 30 * plan.stepsPerEpoch;
+      await run(pool, 12, undefined, wire);
+      const runStep = 12 * plan.stepsPerEpoch;
       const [parameters, reference] = [pool.parameters(runStep), pool.reference(runStep)!];
       const distance = parameters.map((value, i) => Math.abs(value - reference[i]!)).reduce((a, b) => Math.max(a, b));
       expect(distance).toBeLessThan(wire === 'fp16' ? 1e-4 : 5e-3);
@@ -268,7 +276,7 @@ describe('WorkerPool', () => {
     const normOf = (values: Float32Array): number => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
     for (const numThreads of [1, 3]) {
       const fast = await sumOf('fast', numThreads);
-      expect(fast).not.toEqual(exact);
+      expect(digest(fast)).not.toBe(digest(exact));
       const difference = fast.map((value, i) => value - exact[i]!);
       expect(normOf(difference) / normOf(exact)).toBeLessThan(1e-5);
     }
@@ -290,14 +298,16 @@ describe('WorkerPool', () => {
 
   it('can be told to end a gradient early, and goes on after it', async () => {
     const pool = open(2);
-    const whole = await pool.gradient(stepAt(0), { from: 0, to: 8 }, true);
+    // Rounded, shards are computed one by one, so that there is something left to end.
+    const step = stepAt(0, 'fp16');
+    const whole = await pool.gradient(step, { from: 0, to: 8 }, true);
     const sum = pool.packed(whole![0]!, 'fp32').slice();
     pool.release(whole!);
-    const cancelled = pool.gradient(stepAt(0), { from: 0, to: 8 }, true);
+    const cancelled = pool.gradient(step, { from: 0, to: 8 }, true);
     pool.cancel();
     expect(await cancelled).toBeUndefined();
-    const again = await pool.gradient(stepAt(0), { from: 0, to: 8 }, true);
-    expect(pool.packed(again![0]!, 'fp32')).toEqual(sum);
+    const again = await pool.gradient(step, { from: 0, to: 8 }, true);
+    expect(Buffer.compare(pool.packed(again![0]!, 'fp32'), sum)).toBe(0);
   });
 
   it('recognises sums that are not finite', async () => {

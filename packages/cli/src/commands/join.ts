@@ -1,15 +1,27 @@
 /** `lockstep join`: work for a coordinator on another machine until its run is over. */
+import { hostname } from 'node:os';
 import { cacheRoot } from '@lockstep/dataset';
 import { join, joinOptions } from '@lockstep/worker';
 import type { Command } from 'commander';
-import { addOptions, checkOptions, JSON_LINES } from '../options.ts';
+import { z } from 'zod';
+import { addOptions, checkOptions, flagOf, JSON_LINES } from '../options.ts';
 import { Output } from '../output.ts';
 import { interruptible } from '../signals.ts';
 import { tokenFrom } from '../token.ts';
+import { joinEach, workersFor } from './join-devices.ts';
 import { JoinDisplay } from './join-display.ts';
 
 /** The URL is an argument, and the cache is where the environment says. */
-const flags = joinOptions.omit({ url: true, cacheDir: true });
+const flags = joinOptions.omit({ url: true, cacheDir: true }).extend({
+  devices: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('a worker process of its own for each of these devices, separated by commas; all: for every NVIDIA GPU')
+    .meta({ placeholder: 'list' }),
+});
+/** What each process is told in its own way. */
+const SAID_APART: readonly string[] = ['devices', 'device', 'name', 'token'];
 
 export function joinCommand(program: Command): void {
   const command = program
@@ -24,7 +36,18 @@ export function joinCommand(program: Command): void {
   addOptions(command, flags).action(async (url: string, { json, ...given }: { json?: boolean; token?: string }) => {
     const token = tokenFrom(given.token);
     const output = new Output(json ?? false);
-    const options = { ...checkOptions(flags, { ...given, token }), url, cacheDir: await cacheRoot(process.env) };
+    const { devices, ...checked } = checkOptions(flags, { ...given, token });
+    if (devices !== undefined) {
+      const words = Object.entries(checked).flatMap(([name, value]) =>
+        value === undefined || SAID_APART.includes(name) ? [] : [flagOf(name), String(value)],
+      );
+      const env = token === undefined ? process.env : { ...process.env, LOCKSTEP_TOKEN: token };
+      const workers = await workersFor(devices, env);
+      const name = checked.name ?? hostname();
+      await joinEach(workers, [url, ...(json ? ['--json'] : []), ...words], name, output, json ?? false);
+      return;
+    }
+    const options = { ...checked, url, cacheDir: await cacheRoot(process.env) };
     const display = new JoinDisplay(output);
     try {
       for await (const event of join(options, { signal: interruptible(output, 'Leaving the run') })) {
