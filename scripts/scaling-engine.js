@@ -4,7 +4,7 @@ import { createEngine, parseTopology, zoo } from '@lockstep/engine';
 
 const { model, microBatch, shards, numSamples } = workerData;
 const network = parseTopology(zoo[model].topology);
-const engine = await createEngine('onnx', { network, labelSmoothing: 0 });
+const engine = await createEngine('onnx', { network, labelSmoothing: 0 }, 'cpu');
 const { layout, inputShape } = network;
 engine.setParameters(Float32Array.from({ length: layout.numParameters }, () => (Math.random() - 0.5) / 10));
 const size = inputShape.reduce((product, dimension) => product * dimension, 1);

@@ -18,7 +18,7 @@ const { values } = parseArgs({
 });
 const batch = Number(values.batch);
 const network = parseTopology(zoo[values.model].topology);
-const engine = await createEngine('onnx', { network, labelSmoothing: 0 });
+const engine = await createEngine('onnx', { network, labelSmoothing: 0 }, 'cpu');
 const { layout, inputShape } = network;
 const size = inputShape.reduce((product, dimension) => product * dimension, 1);
 const parameters = new Float32Array(layout.numParameters);

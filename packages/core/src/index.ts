@@ -18,6 +18,7 @@ export {
 } from './optimizers.ts';
 export { purposes, RandomStream } from './random.ts';
 export { BLOCK_LENGTH, reduceBlocks } from './reduction.ts';
+export { release, releaseWhole } from './release.ts';
 export {
   decodeSafetensors,
   encodeSafetensors,

@@ -1,4 +1,5 @@
 /** Puts a worker's WebSocket and the fleet together. */
+import { releaseWhole } from '@lockstep/core';
 import { closeCodes } from '@lockstep/protocol';
 import type { WebSocket } from 'ws';
 import type { WorkerPeer } from '../server/index.ts';
@@ -28,6 +29,8 @@ export function admit(socket: WebSocket, peer: WorkerPeer, fleet: Fleet): void {
   socket.on('message', (data, isBinary) => {
     complete = peer.bytesRead();
     connection.receive(isBinary ? (data as Buffer) : NOTHING);
+    // What counts of it was copied.
+    releaseWhole(data as Buffer);
   });
   // The library keeps a message until its end, however slowly that comes.
   peer.onBytes(() => {

@@ -1,12 +1,11 @@
 /** ONNX Runtime's native build on a GPU: by WebGPU, which is part of it, or by CUDA, whose libraries are fetched apart. */
 import './quiet.ts';
-import { LockstepError } from '@lockstep/core';
+import { LockstepError, release } from '@lockstep/core';
 import * as ort from 'onnxruntime-node';
 import { prepareDevice } from '../device/environment.ts';
 import { type Device, parseDevice } from '../device/name.ts';
 import type { Engine, EngineConfig } from '../engine.ts';
 import { createOnnxEngineOn } from './engine.ts';
-import { release } from './release.ts';
 import { gpuDialect, type OnnxRuntime } from './runtime.ts';
 
 type Gpu = Exclude<Device, { kind: 'cpu' }>;

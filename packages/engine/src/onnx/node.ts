@@ -1,11 +1,11 @@
 /** The default engine's runtime: ONNX Runtime's native build, on one CPU thread. */
 import './quiet.ts';
+import { release } from '@lockstep/core';
 import * as ort from 'onnxruntime-node';
 import type { Engine, EngineConfig } from '../engine.ts';
 import type { Block } from './blocked.ts';
 import { createOnnxEngineOn } from './engine.ts';
 import { findBlock } from './find-block.ts';
-import { release } from './release.ts';
 import type { OnnxRuntime } from './runtime.ts';
 
 /** One thread per engine: a pool of engines uses the cores, and one thread always adds in the same order. */

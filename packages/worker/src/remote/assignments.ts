@@ -1,5 +1,5 @@
 /** What a worker is asked to compute, done one after the other in the order in which it was asked. */
-import { LockstepError, packedBytes, type WireFormat } from '@lockstep/core';
+import { LockstepError, packedBytes, releaseWhole, type WireFormat } from '@lockstep/core';
 import { type CoordinatorMessage, FrameError, type MessageOf } from '@lockstep/protocol';
 import type { Connection } from './connection.ts';
 import type { Fetcher } from './fetcher.ts';
@@ -123,10 +123,13 @@ export class Assignments {
 
   async #run(pool: GradientPool): Promise<void> {
     for await (const item of this.#queue) {
-      if (item.kind === 'parameters') pool.load(item.runStep, item.payload);
-      else if (item.kind === 'change') {
+      if (item.kind === 'parameters') {
+        pool.load(item.runStep, item.payload);
+        releaseMessage(item.payload);
+      } else if (item.kind === 'change') {
         this.#numChanges--;
         pool.change(item.runStep, item.payload, item.wire);
+        releaseMessage(item.payload);
       } else {
         this.#numWaiting--;
         await this.#do(pool, item.work);
@@ -177,3 +180,6 @@ export class Assignments {
     this.#options.onDone(work, computeMs);
   }
 }
+
+/** Frees the message whose payload this is: nothing else of it is in use. */
+const releaseMessage = ({ buffer }: Uint8Array): void => releaseWhole(new Uint8Array(buffer));

@@ -1,5 +1,6 @@
 /** The WebSocket of a worker in Node.js. */
 import type { Socket } from 'node:net';
+import { releaseWhole } from '@lockstep/core';
 import { reasonOf } from '@lockstep/dataset';
 import type { WebSocket } from 'ws';
 import type { Wire, WireListener } from './connection.ts';
@@ -39,6 +40,7 @@ export class WsWire implements Wire {
       await this.#sendFragment(bytes.subarray(at, at + FRAGMENT_BYTES), at + FRAGMENT_BYTES >= bytes.length);
       this.numSent++;
     }
+    releaseWhole(bytes);
   }
 
   #sendFragment(bytes: Uint8Array, fin: boolean): Promise<void> {

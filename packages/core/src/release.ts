@@ -1,9 +1,11 @@
 /** Gives the memory of an array back at once. */
-import { MessageChannel } from 'node:worker_threads';
 
-/** Sending through a closed port detaches what is transferred and frees it: the way of Node.js 20. */
+/** Sending through a closed port detaches what is transferred and frees it: the way without ArrayBuffer.transfer. */
 const { port1: closedPort } = new MessageChannel();
 closedPort.close();
+
+/** Less is not worth the call. */
+const LEAST_BYTES = 64 * 1024;
 
 /**
  * Frees an array's memory without waiting for the garbage collector. At a few hundred megabytes of short-lived arrays a
@@ -13,4 +15,10 @@ export function release(array: { readonly buffer: ArrayBufferLike }): void {
   const buffer = array.buffer as ArrayBuffer & { transfer?: (length: number) => ArrayBuffer };
   if (buffer.transfer) buffer.transfer(0);
   else closedPort.postMessage(undefined, [buffer]);
+}
+
+/** {@link release} for a long array that has its memory to itself; others, which may share it, are left alone. */
+export function releaseWhole(array: Uint8Array): void {
+  const { buffer, byteLength } = array;
+  if (byteLength >= LEAST_BYTES && byteLength === buffer.byteLength && buffer instanceof ArrayBuffer) release(array);
 }
