@@ -297,7 +297,7 @@ describe('WorkerPool', () => {
   });
 
   it('can be told to end a gradient early, and goes on after it', async () => {
-    const pool = open(2);
+    const pool = open(1);
     // Rounded, shards are computed one by one, so that there is something left to end.
     const step = stepAt(0, 'fp16');
     const whole = await pool.gradient(step, { from: 0, to: 8 }, true);

@@ -217,9 +217,8 @@ describe('cancel', () => {
         this.#cancelled = resolve;
         SlowPool.onGradient();
       });
-      const result = super.gradient(...args);
-      super.cancel();
-      return result;
+      // A real one may be done before it hears of it.
+      return undefined;
     }
     override cancel(): void {
       this.#cancelled!();
