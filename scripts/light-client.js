@@ -4,7 +4,7 @@
  *
  *   node scripts/light-client.js ws://127.0.0.1:7070 200
  */
-import { createEngine, parseTopology, sketchGradient } from '@lockstep/engine';
+import { parseTopology, selfTestSketch } from '@lockstep/engine';
 import {
   closeCodes,
   decodeFromCoordinator,
@@ -24,14 +24,6 @@ const HANDSHAKES_AT_ONCE = 32;
 /** What is the same for all workers; made by the first. */
 let shared;
 const totals = { steps: new Set(), bytesDown: 0, bytesUp: 0, computeMs: 0, closeCodes: {} };
-
-/** A real engine passes the self-test for all: what is measured is the coordinator. */
-async function selfTest({ labelSmoothing, seed }, network) {
-  const engine = await createEngine('onnx', { network, labelSmoothing }, 'cpu');
-  const sketch = await sketchGradient(engine, network, seed);
-  await engine.dispose();
-  return sketch;
-}
 
 class LightWorker {
   #socket;
@@ -108,7 +100,8 @@ class LightWorker {
         job,
         layoutHash: layoutHash(network.layout.parameters),
         engine: new SoftmaxRegression(job),
-        sketch: selfTest(job, network),
+        // A real engine passes the self-test for all: what is measured is the coordinator.
+        sketch: selfTestSketch({ network, labelSmoothing: job.labelSmoothing }, job.seed),
       };
     }
     const ready = { jobHash, layoutHash: shared.layoutHash, engine: 'plain-js', device: 'cpu', shards: [] };

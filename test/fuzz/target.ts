@@ -1,6 +1,6 @@
 /** What an attacker learns about a run by joining it properly: as much as any worker. */
 import { ShardPlan } from '@lockstep/core';
-import { createEngine, parseTopology, sketchGradient } from '@lockstep/engine';
+import { parseTopology, selfTestSketch } from '@lockstep/engine';
 import { encodeFrame, type JobText, layoutHash, parseJob } from '@lockstep/protocol';
 import { hello } from './frames.ts';
 import { RawClient, wsFrame } from './raw-client.ts';
@@ -37,9 +37,7 @@ export async function spy(port: number): Promise<Target> {
   const { topology, numSamples, numShards, batchSize, partitions, labelSmoothing, seed } = parseJob(job!);
   const network = parseTopology(topology);
   const { parameters, sumLength } = network.layout;
-  const engine = await createEngine('onnx', { network, labelSmoothing }, 'cpu');
-  const sketch = await sketchGradient(engine, network, seed);
-  await engine.dispose();
+  const sketch = await selfTestSketch({ network, labelSmoothing }, seed);
   const maxNodes = 2 * Math.log2(numShards);
   return {
     port,

@@ -5,7 +5,7 @@
  *   node synthetic-workers.js <url> <number of workers>
  */
 import { coveringNodes } from '@lockstep/core';
-import { createEngine, parseTopology, sketchGradient } from '@lockstep/engine';
+import { parseTopology, selfTestSketch } from '@lockstep/engine';
 import {
   type CoordinatorMessage,
   decodeFromCoordinator,
@@ -36,9 +36,7 @@ let shared: Promise<Shared> | undefined;
 async function understand({ job: text, jobHash }: MessageOf<CoordinatorMessage, 'welcome'>): Promise<Shared> {
   const { topology, numShards, labelSmoothing, seed } = parseJob({ text, hash: jobHash });
   const network = parseTopology(topology);
-  const engine = await createEngine('onnx', { network, labelSmoothing }, 'cpu');
-  const sketch = await sketchGradient(engine, network, seed);
-  await engine.dispose();
+  const sketch = await selfTestSketch({ network, labelSmoothing }, seed);
   const { layout } = network;
   const sums = new Float32Array(layout.sumLength).fill(1e-3);
   sums[layout.countIndex] = 1;

@@ -37,6 +37,7 @@ export {
   type Reduction,
   ROOT,
   shardsUnder,
+  sumsUnder,
 } from './tree.ts';
 export {
   BROADCAST,

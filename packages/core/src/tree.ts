@@ -16,6 +16,19 @@ export function shardsUnder(node: number, numShards: number): Range {
   return { from, to: from + width };
 }
 
+/** Those of some sums whose shards lie under `node`. */
+export function sumsUnder<Sum extends { readonly node: number }>(
+  sums: readonly Sum[],
+  node: number,
+  numShards: number,
+): Sum[] {
+  const { from, to } = shardsUnder(node, numShards);
+  return sums.filter((sum) => {
+    const shards = shardsUnder(sum.node, numShards);
+    return shards.from >= from && shards.to <= to;
+  });
+}
+
 /** The fewest nodes whose shards are exactly `range`, in ascending order of shard: at most 2 log2(V). */
 export function coveringNodes(range: Range, numShards: number): number[] {
   const left: number[] = [];

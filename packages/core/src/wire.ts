@@ -82,7 +82,11 @@ export function pack(
   numWeights: number,
   length: number,
 ): void {
-  const end = packers[format](kernels, into, vector, numWeights);
+  if (format === 'fp32') {
+    kernels.copy(into, vector, length);
+    return;
+  }
+  const end = kernelsOf(kernels, format).packing(into, vector, numWeights);
   kernels.copy(end, vector + numWeights * 4, length - numWeights);
 }
 
@@ -95,28 +99,17 @@ export function unpack(
   numWeights: number,
   length: number,
 ): void {
-  const end = unpackers[format](kernels, vector, from, numWeights);
+  if (format === 'fp32') {
+    kernels.copy(vector, from, length);
+    return;
+  }
+  const end = kernelsOf(kernels, format).unpacking(vector, from, numWeights);
   kernels.copy(vector + numWeights * 4, end, length - numWeights);
 }
 
-type Coder = (kernels: KernelFunctions, into: number, from: number, length: number) => number;
-
-/** @returns the byte offset behind what was written */
-const packers: { readonly [format in WireFormat]: Coder } = {
-  fp32: (kernels, into, from, length) => {
-    kernels.copy(into, from, length);
-    return into + length * 4;
-  },
-  fp16: (kernels, into, from, length) => kernels.pack16(into, from, length),
-  int8: (kernels, into, from, length) => kernels.pack8(into, from, length),
-};
-
-/** @returns the byte offset behind what was read */
-const unpackers: { readonly [format in WireFormat]: Coder } = {
-  fp32: (kernels, into, from, length) => {
-    kernels.copy(into, from, length);
-    return from + length * 4;
-  },
-  fp16: (kernels, into, from, length) => kernels.unpack16(into, from, length),
-  int8: (kernels, into, from, length) => kernels.unpack8(into, from, length),
-};
+/** Of a format that rounds: both directions of its kernel, each of which returns the byte offset behind the packed side. */
+function kernelsOf(kernels: KernelFunctions, format: Exclude<WireFormat, 'fp32'>) {
+  return format === 'fp16'
+    ? { packing: kernels.pack16, unpacking: kernels.unpack16 }
+    : { packing: kernels.pack8, unpacking: kernels.unpack8 };
+}

@@ -15,7 +15,7 @@ export {
 } from './engine.ts';
 export type { ExportedFile, ModelNotes, TrainedModel } from './export/description.ts';
 export { type ExportFormat, exportFormats, exportModel, isFolder } from './export/export.ts';
-export { chooseEngine, createEngine, type EngineChoice, numEngineThreads } from './select.ts';
+export { chooseEngine, createEngine, type EngineChoice, numEngineThreads, selfTestSketch } from './select.ts';
 export { compareSketches, MAX_SKETCH_LENGTH, sketchGradient } from './self-test.ts';
 export { type Network, numElements } from './topology/network.ts';
 export { parseTopology } from './topology/parse.ts';

@@ -7,6 +7,7 @@ import { parseDevice } from './device/name.ts';
 import { type TrialOrder, type TrialResult, tryEngineApart } from './device/trial.ts';
 import { weigh } from './device/weigh.ts';
 import type { Engine, EngineConfig, EngineKind } from './engine.ts';
+import { sketchGradient } from './self-test.ts';
 import { numElements } from './topology/network.ts';
 
 /** An engine that works here, and why it was taken. */
@@ -66,6 +67,16 @@ export async function createEngine(kind: EngineKind, config: EngineConfig, devic
       'Use --engine auto, which takes the fastest that works.',
       { cause: error },
     );
+  }
+}
+
+/** What an engine of the CPU computes in the self-test: for those that speak the protocol and compute nothing themselves. */
+export async function selfTestSketch(config: EngineConfig, seed: number): Promise<number[]> {
+  const engine = await createEngine('onnx', config, 'cpu');
+  try {
+    return await sketchGradient(engine, config.network, seed);
+  } finally {
+    await engine.dispose();
   }
 }
 

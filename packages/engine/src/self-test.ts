@@ -65,13 +65,18 @@ function testParameters({ parameters, numParameters }: ParameterLayout, seed: nu
   return flat;
 }
 
-/** Computes the test's gradient, and its sketch. The engine then holds the test's parameters. */
-export async function sketchGradient(engine: Engine, network: Network, seed: number): Promise<number[]> {
+/** Computes the test's sum vector. The engine then holds the test's parameters. */
+export async function selfTestSums(engine: Engine, network: Network, seed: number): Promise<Float32Array> {
   const { layout } = network;
   engine.setParameters(testParameters(layout, seed));
   const sums = new Float32Array(layout.sumLength);
   await engine.gradient([{ samples: noise(network, seed), key: { seed, step: 0, shard: 0 } }], sums);
-  return sketchOf(network, seed, sums);
+  return sums;
+}
+
+/** Computes the test's gradient, and its sketch. The engine then holds the test's parameters. */
+export async function sketchGradient(engine: Engine, network: Network, seed: number): Promise<number[]> {
+  return sketchOf(network, seed, await selfTestSums(engine, network, seed));
 }
 
 /** @param sums a sum vector */

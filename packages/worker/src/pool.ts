@@ -8,12 +8,10 @@ import {
   coveringNodes,
   invariant,
   loadKernels,
-  pack,
-  packedBytes,
   type Range,
   ShardPlan,
   shardsUnder,
-  unpack,
+  sumsUnder,
   type WireFormat,
 } from '@lockstep/core';
 import { type Evaluation, type Network, numElements } from '@lockstep/engine';
@@ -29,6 +27,7 @@ import {
   type SharedLayout,
   type SharedSplit,
 } from './job.ts';
+import { PackedVectors } from './packed-vectors.ts';
 import type {
   Combination,
   EvaluatedSplit,
@@ -88,6 +87,7 @@ export class WorkerPool {
   readonly #plan: ShardPlan;
   readonly #shared: SharedLayout;
   readonly #trainLabels: Uint8Array;
+  readonly #vectors: PackedVectors;
   readonly #barrier: Barrier;
   readonly #slices: readonly Range[];
   /** Places for partial sums that are not in use. */
@@ -111,6 +111,7 @@ export class WorkerPool {
     this.#memory = memory;
     this.#kernels = loadKernels(memory);
     this.#shared = shared;
+    this.#vectors = new PackedVectors(memory, this.#kernels, network.layout, shared.packed);
     this.#free = [...shared.partials];
     this.#barrier = new Barrier(memory, shared.control);
     this.#slices = divideVector(network.layout.sumLength, numThreads);
@@ -215,13 +216,13 @@ export class WorkerPool {
   accept(node: number, bytes: Uint8Array, wire: WireFormat): PartialSum | undefined {
     const at = this.#free.pop();
     if (at === undefined) return undefined;
-    this.#unpack(at, bytes, wire, this.#network.layout.sumLength);
+    this.#vectors.unpack(at, bytes, wire, this.#network.layout.sumLength);
     return { node, at };
   }
 
   /** A partial sum's vector as it travels; as float32 it is a view into the shared memory. */
   packed({ at }: PartialSum, wire: WireFormat): Uint8Array {
-    return this.#pack(at, wire, this.#network.layout.sumLength);
+    return this.#vectors.pack(at, wire, this.#network.layout.sumLength);
   }
 
   /**
@@ -231,37 +232,17 @@ export class WorkerPool {
   packedChange(wire: WireFormat): Uint8Array {
     const { change } = this.#shared;
     invariant(change !== undefined, 'the job keeps a reference');
-    return this.#pack(change, wire, this.#network.layout.numParameters);
+    return this.#vectors.pack(change, wire, this.#network.layout.numParameters);
   }
 
   /** Computes the parameters before step `runStep` from those before the step before it. @param bytes from {@link packedChange} */
   change(runStep: number, bytes: Uint8Array, wire: WireFormat): void {
-    const { numWeights, numParameters } = this.#network.layout;
     const { parameters } = this.#shared.state[runStep % 2]!;
     const before = this.#shared.state[(runStep + 1) % 2]!.parameters;
     const change = this.#reserve();
-    this.#unpack(change, bytes, wire, numParameters);
-    this.#kernels.add(parameters, before, change, numWeights);
-    const [into, from] = [parameters, change].map((vector) => vector + numWeights * 4);
-    this.#kernels.copy(into!, from!, numParameters - numWeights);
+    this.#vectors.applyChange(parameters, before, change, bytes, wire);
     this.#free.push(change);
     this.#loads++;
-  }
-
-  #pack(at: number, wire: WireFormat, length: number): Uint8Array {
-    if (wire === 'fp32') return new Uint8Array(this.#memory.buffer, at, length * 4);
-    const { packed } = this.#shared;
-    const { numWeights } = this.#network.layout;
-    pack(this.#kernels, wire, packed, at, numWeights, length);
-    return new Uint8Array(this.#memory.buffer, packed, packedBytes(wire, numWeights, length)).slice();
-  }
-
-  #unpack(at: number, bytes: Uint8Array, wire: WireFormat, length: number): void {
-    const { numWeights } = this.#network.layout;
-    invariant(bytes.length === packedBytes(wire, numWeights, length), `${bytes.length} bytes hold ${length} values`);
-    const from = wire === 'fp32' ? at : this.#shared.packed;
-    new Uint8Array(this.#memory.buffer, from, bytes.length).set(bytes);
-    if (wire !== 'fp32') unpack(this.#kernels, wire, at, from, numWeights, length);
   }
 
   /** Whether a partial sum is free of NaN and infinities. */
@@ -389,11 +370,7 @@ export class WorkerPool {
   async #combine(step: StepPosition, partials: readonly PartialSum[], range: Range): Promise<PartialSum[]> {
     const combinations: Combination[] = [];
     const result = coveringNodes(range, this.#plan.numShards).map((node): PartialSum => {
-      const shards = shardsUnder(node, this.#plan.numShards);
-      const sources = partials.filter((partial) => {
-        const { from, to } = shardsUnder(partial.node, this.#plan.numShards);
-        return from >= shards.from && to <= shards.to;
-      });
+      const sources = sumsUnder(partials, node, this.#plan.numShards);
       if (sources.length === 1) return sources[0]!;
       const combination = { node, at: this.#reserve(), sources };
       combinations.push(combination);

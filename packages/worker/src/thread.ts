@@ -10,7 +10,6 @@ import {
   type Reduction,
   ROOT,
   Rounding,
-  type RoundingTerms,
   reduceBlocks,
   ShardPlan,
   type UpdateScalars,
@@ -29,9 +28,11 @@ import {
 } from '@lockstep/engine';
 import { workerData } from 'piscina';
 import { Barrier } from './barrier.ts';
+import { EpochOrders } from './epoch-orders.ts';
 import { inject } from './faults.ts';
 import { Gatherer } from './gather.ts';
 import { largestBatch, MARKS, NUM_MARKS, type ThreadSetup } from './job.ts';
+import { roundingTerms } from './packed-vectors.ts';
 import { SubtreeSummer } from './subtree.ts';
 import type { ParameterVersion, PartialSum, Share, StepPlan, StepPosition, Task, TaskResults } from './tasks.ts';
 
@@ -51,8 +52,7 @@ class Thread {
   readonly #gatherers: Gatherer[] = [];
   /** Of the parameters that the engine holds. */
   #version: ParameterVersion | undefined;
-  /** Order of the samples, per shard, of the epoch in which it was last asked for. */
-  readonly #orders = new Map<number, { epoch: number; order: Uint32Array }>();
+  readonly #orders: EpochOrders;
   #reduction: { key: string; plan: Reduction } | undefined;
 
   constructor(setup: ThreadSetup) {
@@ -60,6 +60,7 @@ class Thread {
     this.#setup = setup;
     this.#network = parseTopology(job.topology);
     this.#plan = new ShardPlan(job.numSamples, job.numShards, job.batchSize);
+    this.#orders = new EpochOrders(this.#plan, job.seed);
     this.#shared = new Float32Array(memory.buffer);
     this.#kernels = loadKernels(memory);
     const numBlocks = Math.ceil(this.#network.layout.numWeights / BLOCK_LENGTH);
@@ -133,15 +134,16 @@ class Thread {
       if (!allArrived()) return;
       mark('gathered');
       const tail = this.#setup.layout.tails[i]!;
+      const rounding = this.#rounding(step);
       if (clipNorm === undefined) {
-        this.#reduceAndUpdate(step, share, partials, tail, this.#scalars(step, 1));
+        this.#reduceAndUpdate(rounding, share, partials, tail, this.#scalars(step, 1));
       } else {
-        this.#reduceAndUpdate(step, share, partials, tail, undefined);
+        this.#reduceAndUpdate(rounding, share, partials, tail, undefined);
         if (!allArrived()) return;
         const norm = Math.sqrt(this.#squares.reduce((sum, square) => sum + square, 0)) / step.count;
         const { from, to } = share.slice;
         const scalars = this.#scalars(step, norm > clipNorm ? clipNorm / norm : 1);
-        this.#updateSlice(step, scalars, this.#setup.layout.sum + from * 4, from, to - from);
+        this.#updateSlice(rounding, scalars, this.#setup.layout.sum + from * 4, from, to - from);
       }
       if (!allArrived()) return;
       mark('ended');
@@ -157,7 +159,7 @@ class Thread {
   ): Promise<undefined> {
     const { runStep } = step;
     if (partials.length === 0) return;
-    const terms = this.#roundingTerms(step);
+    const terms = roundingTerms(step, this.#setup.job.seed, this.#network.layout);
     // A worker that is sent rounded changes has nothing but the reference.
     const vector = terms && this.#setup.job.keepsReference ? 'reference' : 'parameters';
     const engine = await this.#engineAt({ runStep, loads, vector });
@@ -195,14 +197,8 @@ class Thread {
     return summer;
   }
 
-  /** Undefined where nothing is rounded. */
-  #roundingTerms({ wire, runStep }: StepPosition): RoundingTerms | undefined {
-    if (wire === 'fp32') return undefined;
-    return { format: wire, seed: this.#setup.job.seed, runStep, numWeights: this.#network.layout.numWeights };
-  }
-
   #rounding(step: StepPosition): Rounding | undefined {
-    const terms = this.#roundingTerms(step);
+    const terms = roundingTerms(step, this.#setup.job.seed, this.#network.layout);
     return terms && new Rounding(this.#kernels, terms);
   }
 
@@ -224,7 +220,7 @@ class Thread {
   #indices(epoch: number, step: number, shards: Range): Uint32Array {
     const parts = Array.from({ length: shards.to - shards.from }, (_, i) => {
       const { from, to } = this.#plan.microBatch(shards.from + i, step);
-      return this.#order(epoch, shards.from + i).subarray(from, to);
+      return this.#orders.of(epoch, shards.from + i).subarray(from, to);
     });
     if (parts.length === 1) return parts[0]!;
     const all = new Uint32Array(parts.reduce((sum, { length }) => sum + length, 0));
@@ -234,14 +230,6 @@ class Thread {
       at += part.length;
     }
     return all;
-  }
-
-  #order(epoch: number, shard: number): Uint32Array {
-    const known = this.#orders.get(shard);
-    if (known?.epoch === epoch) return known.order;
-    const order = this.#plan.epochOrder(this.#setup.job.seed, epoch, shard);
-    this.#orders.set(shard, { epoch, order });
-    return order;
   }
 
   /** Forms partial sums from others, over a slice of the vectors. */
@@ -265,7 +253,7 @@ class Thread {
    * @param scalars undefined: only leave the sum and its squares behind, since the update needs the whole norm
    */
   #reduceAndUpdate(
-    step: StepPlan,
+    rounding: Rounding | undefined,
     share: Share,
     partials: readonly PartialSum[],
     tail: number,
@@ -277,9 +265,9 @@ class Thread {
     const { from, to } = share.slice;
     const reduction = this.#planFor(partials);
     const scratch = layout.scratch[share.index]!;
-    reduceBlocks(this.#kernels, reduction, sources, scratch, from, to, this.#rounding(step), (block, start, length) => {
+    reduceBlocks(this.#kernels, reduction, sources, scratch, from, to, rounding, (block, start, length) => {
       const end = start + length;
-      if (scalars) this.#updateSlice(step, scalars, block, start, length);
+      if (scalars) this.#updateSlice(rounding, scalars, block, start, length);
       else this.#keepSum(block, start, length);
       const first = Math.max(start, numParameters);
       if (first < end) this.#kernels.copy(tail + (first - numParameters) * 4, block + (first - start) * 4, end - first);
@@ -317,25 +305,30 @@ class Thread {
     };
   }
 
-  #updateSlice(step: StepPlan, update: UpdateScalars, sums: number, start: number, length: number): void {
+  #updateSlice(
+    rounding: Rounding | undefined,
+    update: UpdateScalars,
+    sums: number,
+    start: number,
+    length: number,
+  ): void {
     const { layout, job } = this.#setup;
     const current = layout.state[update.step % 2]!;
     const next = layout.state[(update.step + 1) % 2]!;
     updateSlice(this.#kernels, this.#network.layout, job.optimizer, update, current, next, sums, start, length);
-    this.#updateReference(step, start, length);
+    if (rounding) this.#updateReference(rounding, update.step, start, length);
   }
 
   /**
    * Moves a slice of the reference by the rounded distance to the new parameters; statistics, which are few, become the
    * same. What rounding leaves over is in the distance of the next step.
    */
-  #updateReference(step: StepPlan, start: number, length: number): void {
+  #updateReference(rounding: Rounding, runStep: number, start: number, length: number): void {
     const { state, change } = this.#setup.layout;
-    const rounding = this.#rounding(step);
-    if (!rounding || change === undefined) return;
+    if (change === undefined) return;
     const { numWeights, numParameters } = this.#network.layout;
-    const current = state[step.runStep % 2]!.reference!;
-    const { reference, parameters } = state[(step.runStep + 1) % 2]!;
+    const current = state[runStep % 2]!.reference!;
+    const { reference, parameters } = state[(runStep + 1) % 2]!;
     const at = (vector: number, index: number): number => vector + index * 4;
     const numMoved = Math.min(length, numWeights - start);
     if (numMoved > 0) {

@@ -2,14 +2,17 @@
  * A process of its own, since a broken native library brings down the one that loads it. Loads an installation, computes a
  * gradient of a dense and of a convolutional network, and writes a report as JSON.
  */
-import { initializeParameters } from '@lockstep/core';
 import type { Engine } from '../engine.ts';
+import { selfTestSums } from '../self-test.ts';
 import { loadCpuBackend, openTensorflow } from '../tfjs/backends.ts';
 import { createEngineOnBackend } from '../tfjs/engine.ts';
-import { type Network, numElements } from '../topology/network.ts';
+import type { Network } from '../topology/network.ts';
 import { parseTopology } from '../topology/parse.ts';
 import { zoo } from '../zoo/recipes.ts';
 import { versionOf } from './load.ts';
+
+/** Of the self-test's noise; any will do. */
+const SEED = 1;
 
 export interface CheckReport {
   /** As TensorFlow itself says. */
@@ -19,20 +22,10 @@ export interface CheckReport {
   readonly error: number;
 }
 
-async function gradientOf(engine: Engine, { layout, inputShape, numClasses }: Network): Promise<Float32Array> {
-  const parameters = new Float32Array(layout.numParameters);
-  initializeParameters(layout, 1, parameters);
-  engine.setParameters(parameters);
-  const count = 2;
-  const samples = {
-    count,
-    images: Uint8Array.from({ length: count * numElements(inputShape) }, (_, i) => (i * i) % 251),
-    labels: Uint8Array.from({ length: count }, (_, i) => i % numClasses),
-  };
-  const sums = new Float32Array(layout.sumLength);
-  await engine.gradient([{ samples, key: { seed: 1, step: 0, shard: 0 } }], sums);
+async function gradientOf(engine: Engine, network: Network): Promise<Float32Array> {
+  const sums = await selfTestSums(engine, network, SEED);
   await engine.dispose();
-  return sums.subarray(0, layout.numWeights);
+  return sums.subarray(0, network.layout.numWeights);
 }
 
 const [folder] = process.argv.slice(2);

@@ -1,5 +1,6 @@
 /** The join page: what is shown where. */
 import { useEffect, useState } from 'preact/hooks';
+import { FactList } from '../parts/facts.tsx';
 import { Header } from '../parts/header.tsx';
 import { Play, Stop, Warning } from '../parts/icons.tsx';
 import { integer, NONE, percent, plural, rate } from '../words/format.ts';
@@ -128,16 +129,7 @@ function Facts({ view }: { readonly view: TabView | undefined }) {
   }
   if (member !== undefined) facts.push(['Known as', member]);
   if (facts.length === 0) return null;
-  return (
-    <dl class="facts">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <FactList facts={facts} />;
 }
 
 /** What to know about a tab that trains. */

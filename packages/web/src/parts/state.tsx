@@ -2,6 +2,7 @@
 import type { RunStatus } from '@lockstep/protocol';
 import { duration, integer, moment, percent } from '../words/format.ts';
 import { isOver, position, splitWord, stateWord } from '../words/sentences.ts';
+import { FactList } from './facts.tsx';
 import { StateIcon, Warning } from './icons.tsx';
 
 const MAX_TICKS = 60;
@@ -48,16 +49,7 @@ function Facts({ status }: { readonly status: RunStatus }) {
     facts.push(['Data', `${name}, ${integer(trainSamples)} to train, ${integer(testSamples)} to test`]);
   }
   facts.push(['Started', moment(startedAt)]);
-  return (
-    <dl class="facts">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <FactList facts={facts} />;
 }
 
 export function RunState({ status }: { readonly status: RunStatus }) {

@@ -8,20 +8,19 @@ import {
   invariant,
   type KernelFunctions,
   loadKernels,
-  pack,
-  packedBytes,
   planReduction,
   type Range,
   Region,
   Rounding,
   type RoundingTerms,
   reduceBlocks,
-  shardsUnder,
-  unpack,
+  sumsUnder,
   type WireFormat,
 } from '@lockstep/core';
 import { numElements } from '@lockstep/engine/browser';
+import { EpochOrders } from '../epoch-orders.ts';
 import { divideRange } from '../job.ts';
+import { PackedVectors, roundingTerms } from '../packed-vectors.ts';
 import { partitionBytes, type RemoteJob } from '../remote/job.ts';
 import type { GradientPool } from '../remote/roles.ts';
 import type { PartialSum, StepPosition } from '../tasks.ts';
@@ -50,10 +49,11 @@ export class TabPool implements GradientPool {
   readonly #job: RemoteJob;
   readonly #lanes: readonly Lane[];
   readonly #partitions = new Map<number, Uint8Array>();
-  readonly #orders = new Map<number, { readonly epoch: number; readonly order: Uint32Array }>();
+  readonly #orders: EpochOrders;
   readonly #memory: WebAssembly.Memory;
   readonly #kernels: KernelFunctions;
   readonly #layout: Layout;
+  readonly #vectors: PackedVectors;
   /** Places for sums that are not in use. */
   readonly #free: number[];
   #isCancelled = false;
@@ -76,6 +76,8 @@ export class TabPool implements GradientPool {
     };
     this.#memory = region.allocate('private');
     this.#kernels = loadKernels(this.#memory);
+    this.#vectors = new PackedVectors(this.#memory, this.#kernels, job.network.layout, this.#layout.packed);
+    this.#orders = new EpochOrders(job.plan, job.seed);
     this.#free = [...this.#layout.partials];
   }
 
@@ -95,20 +97,17 @@ export class TabPool implements GradientPool {
   }
 
   change(runStep: number, bytes: Uint8Array, wire: WireFormat): void {
-    const { numWeights, numParameters } = this.#job.network.layout;
     const into = this.#layout.parameters[runStep % 2 === 0 ? 0 : 1];
     const before = this.#layout.parameters[runStep % 2 === 0 ? 1 : 0];
     const change = this.#reserve();
-    this.#unpack(change, bytes, wire, numParameters);
-    this.#kernels.add(into, before, change, numWeights);
-    this.#kernels.copy(into + numWeights * 4, change + numWeights * 4, numParameters - numWeights);
+    this.#vectors.applyChange(into, before, change, bytes, wire);
     this.#free.push(change);
     for (const lane of this.#lanes) lane.parameters(this.#parameters(runStep));
   }
 
   async gradient(step: StepPosition, range: Range): Promise<PartialSum[] | undefined> {
     this.#isCancelled = false;
-    const terms = this.#roundingTerms(step);
+    const terms = roundingTerms(step, this.#job.seed, this.#job.network.layout);
     const work = divideRange(range, this.#lanes.length).flatMap((shards, i) =>
       shards.from < shards.to ? [{ lane: this.#lanes[i]!, task: this.#task(step, shards, terms) }] : [],
     );
@@ -133,11 +132,7 @@ export class TabPool implements GradientPool {
   }
 
   packed({ at }: PartialSum, wire: WireFormat): Uint8Array {
-    const { sumLength, numWeights } = this.#job.network.layout;
-    if (wire === 'fp32') return new Uint8Array(this.#memory.buffer, at, sumLength * 4);
-    const { packed } = this.#layout;
-    pack(this.#kernels, wire, packed, at, numWeights, sumLength);
-    return new Uint8Array(this.#memory.buffer, packed, packedBytes(wire, numWeights, sumLength)).slice();
+    return this.#vectors.pack(at, wire, this.#job.network.layout.sumLength);
   }
 
   release(partials: readonly PartialSum[]): void {
@@ -153,24 +148,10 @@ export class TabPool implements GradientPool {
     return new Float32Array(this.#memory.buffer, at, this.#job.network.layout.numParameters);
   }
 
-  #unpack(at: number, bytes: Uint8Array, wire: WireFormat, length: number): void {
-    const { numWeights } = this.#job.network.layout;
-    const from = wire === 'fp32' ? at : this.#layout.packed;
-    new Uint8Array(this.#memory.buffer, from, bytes.length).set(bytes);
-    if (wire !== 'fp32') unpack(this.#kernels, wire, at, from, numWeights, length);
-  }
-
   #reserve(): number {
     const at = this.#free.pop();
     invariant(at !== undefined, 'there is room for all sums of an assignment');
     return at;
-  }
-
-  /** Undefined where nothing is rounded. */
-  #roundingTerms({ wire, runStep }: StepPosition): RoundingTerms | undefined {
-    if (wire === 'fp32') return undefined;
-    const { seed, network } = this.#job;
-    return { format: wire, seed, runStep, numWeights: network.layout.numWeights };
   }
 
   #task({ epoch, step, runStep }: StepPosition, shards: Range, rounding: RoundingTerms | undefined): GradientTask {
@@ -189,7 +170,7 @@ export class TabPool implements GradientPool {
     const first = plan.partition(shard).from;
     const labelsAt = plan.shardSize(shard) * size;
     const { from, to } = plan.microBatch(shard, step);
-    const indices = this.#order(epoch, shard).slice(from, to) as Uint32Array<ArrayBuffer>;
+    const indices = this.#orders.of(epoch, shard).slice(from, to) as Uint32Array<ArrayBuffer>;
     const images = new Uint8Array(indices.length * size);
     const labels = new Uint8Array(indices.length);
     for (const [i, index] of indices.entries()) {
@@ -198,14 +179,6 @@ export class TabPool implements GradientPool {
       labels[i] = partition[labelsAt + place]!;
     }
     return { shard, indices, images, labels };
-  }
-
-  #order(epoch: number, shard: number): Uint32Array {
-    const known = this.#orders.get(shard);
-    if (known?.epoch === epoch) return known.order;
-    const order = this.#job.plan.epochOrder(this.#job.seed, epoch, shard);
-    this.#orders.set(shard, { epoch, order });
-    return order;
   }
 
   /** Adds the lanes' sums up to the fewest nodes that cover the same shards. */
@@ -219,11 +192,7 @@ export class TabPool implements GradientPool {
       }),
     );
     return coveringNodes(range, numShards).map((node) => {
-      const { from, to } = shardsUnder(node, numShards);
-      const sources = given.filter((partial) => {
-        const shards = shardsUnder(partial.node, numShards);
-        return shards.from >= from && shards.to <= to;
-      });
+      const sources = sumsUnder(given, node, numShards);
       if (sources.length === 1) return sources[0]!;
       const sum = { node, at: this.#reserve() };
       this.#add(sources, sum, terms);

@@ -2,11 +2,9 @@
  * What a session needs of the pool that computes for it and of the store that keeps its data. They are threads and a disk
  * in Node.js, Web Workers and a cache in a browser.
  */
-import type { Range } from '@lockstep/core';
+import type { Range, WireFormat } from '@lockstep/core';
 import type { PartialSum, StepPosition } from '../tasks.ts';
 import type { RemoteJob } from './job.ts';
-
-type WireFormat = StepPosition['wire'];
 
 /** Computes gradients from parameters and partitions that come from outside. */
 export interface GradientPool {
