@@ -3,6 +3,7 @@ import fs, { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from '
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { bearer, httpUrl, openServer, TOKEN, talk } from '../server/testing/peers.ts';
 import { servePages } from './pages.ts';
@@ -13,6 +14,7 @@ const files = {
   'site/assets/worker/lane-12ab.js': 'postMessage(1)',
   'site/assets/engine-34cd.wasm': 'wasm',
   'site/assets/index-8f3a.js': 'console.log(1)',
+  'site/assets/large-90bc.wasm': 'large '.repeat(1000),
   'site/assets/deep/index-77aa.css': 'body {}',
   'site/favicon.svg': '<svg xmlns="http://www.w3.org/2000/svg"/>',
   'secret.txt': 'secret',
@@ -55,6 +57,24 @@ describe('servePages', () => {
     expect(response.headers.get('content-type')).toContain(type);
     expect(response.headers.get('x-content-type-options')).toBe('nosniff');
     expect(await response.text()).toBe(text);
+  });
+
+  it('sends the compressed copy of a file to those that take one', async () => {
+    const original = files['site/assets/large-90bc.wasm'];
+    writeFileSync(join(folder, 'site/assets/large-90bc.wasm.gz'), gzipSync(original));
+    const { get } = await serve();
+    const path = '/assets/large-90bc.wasm';
+    const bytesFor = async (encoding: string): Promise<number> => {
+      const response = await get(path, { headers: { ...bearer, 'accept-encoding': encoding } });
+      expect(await response.text()).toBe(original);
+      expect(response.headers.get('content-type')).toBe('application/wasm');
+      expect(response.headers.get('vary')).toBe('Accept-Encoding');
+      expect(response.headers.get('content-encoding')).toBe(encoding === 'identity' ? null : encoding);
+      return Number(response.headers.get('content-length'));
+    };
+    expect(await bytesFor('identity')).toBe(original.length);
+    expect(await bytesFor('gzip')).toBeLessThan(100);
+    expect((await get(`${path}.gz`)).status).toBe(404);
   });
 
   it('lets browsers keep what has its hash in its name, and ask again for the rest', async () => {

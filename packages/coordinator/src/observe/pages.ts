@@ -1,4 +1,4 @@
-/** Serves the files of the built web pages, each under its own path. */
+/** Serves the files of the built web pages, each under its own path, compressed where the build has compressed them. */
 import { readdirSync } from 'node:fs';
 import { posix, sep } from 'node:path';
 import sirv from 'sirv';
@@ -24,10 +24,12 @@ const WORKER_POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
 /** @param folder what the build of the pages left behind */
 export function servePages(server: CoordinatorServer, folder: string): void {
   // It looks at the file anew each time: the page may be built again during a run.
-  const serve = sirv(folder, { etag: true, dev: true });
+  const serve = sirv(folder, { etag: true, dev: true, gzip: true });
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   for (const { parentPath, name } of files) {
     const directory = parentPath.slice(folder.length).split(sep).join('/');
+    // A compressed copy goes out in the place of its original.
+    if (name.endsWith('.gz')) continue;
     const path = posix.join('/', directory, name);
     const alias = ALIASES.get(path);
     for (const route of alias === undefined ? [path] : [path, alias]) {
