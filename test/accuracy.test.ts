@@ -29,7 +29,7 @@ describe('weightsSha256', () => {
   });
 });
 
-describe('--test-flip', () => {
+describe('--test-flip and --test-shift', () => {
   it('changes what is measured, not what is trained, then and later', async () => {
     const cwd = temporaryFolder();
     const train = (run: string, ...args: string[]) =>
@@ -43,15 +43,21 @@ describe('--test-flip', () => {
       train('plain', '--flip', '--no-flip'),
       train('flipped', '--test-flip', '--workers', '1'),
       train('other', '--test-flip', '--workers', '3'),
+      train('moved', '--test-flip', '--test-shift', '1'),
     ]);
-    const [plain, flipped, other] = ends.map(({ events }) => events.at(-1));
+    const [plain, flipped, other, moved] = ends.map(({ events }) => events.at(-1));
     expect(flipped.weightsSha256).toBe(plain.weightsSha256);
     expect(flipped.testLoss).not.toBe(plain.testLoss);
     expect(other.testLoss).toBe(flipped.testLoss);
+    expect(moved.weightsSha256).toBe(plain.weightsSha256);
+    expect(moved.testLoss).not.toBe(flipped.testLoss);
+    expect(await evaluate('moved')).toEqual([moved.testLoss, moved.testAccuracy]);
+    expect(await evaluate('moved', '--test-shift', '0')).toEqual([flipped.testLoss, flipped.testAccuracy]);
     expect(await evaluate('flipped')).toEqual([flipped.testLoss, flipped.testAccuracy]);
     expect(await evaluate('flipped', '--no-test-flip')).toEqual([plain.testLoss, plain.testAccuracy]);
     expect(await evaluate('plain', '--test-flip')).toEqual([flipped.testLoss, flipped.testAccuracy]);
-    expect(readFileSync(join(cwd, 'flipped', 'README.md'), 'utf8')).toMatch(/each picture and its mirror image/);
+    expect(readFileSync(join(cwd, 'flipped', 'README.md'), 'utf8')).toMatch(/each picture and its mirror image;/);
+    expect(readFileSync(join(cwd, 'moved', 'README.md'), 'utf8')).toMatch(/moved by a pixel up-left and down-right;/);
   });
 });
 

@@ -99,7 +99,7 @@ describe('the model card', () => {
       expect(card).toContain(`| ${[name, ...shares, support].join(' | ')} |`);
     }
     expect(card).toContain(events[0].sha256);
-    expect(card).toContain('225,034 parameters');
+    expect(card).toContain('421,930 parameters');
     expect(card).toMatch(/engine onnx on cpu/);
     expect(card).toContain('| gradients computed by | onnx on cpu |');
     expect(card).toContain('trains the same weights');

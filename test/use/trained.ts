@@ -37,5 +37,6 @@ export async function trained(model: string): Promise<Trained> {
     onProgress: undefined,
     signal: undefined,
   });
-  return { runDir, report: await evaluate({ run: runDir, dataDir }), data };
+  // On the pictures alone, as other programs do.
+  return { runDir, report: await evaluate({ run: runDir, dataDir, testFlip: false, testShift: 0 }), data };
 }

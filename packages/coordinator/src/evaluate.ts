@@ -3,9 +3,9 @@ import { fillFromTensors, optimizerDefaults } from '@lockstep/core';
 import { chooseEngine, numEngineThreads, parseTopology } from '@lockstep/engine';
 import { computeOptions, WorkerPool } from '@lockstep/worker';
 import { z } from 'zod';
-import { checkAgainst, dataOptions, runOption, testFlipOption } from './config.ts';
+import { checkAgainst, dataOptions, runOption, viewOptions } from './config.ts';
 import { checkFits } from './model.ts';
-import { readRun, usesTestFlip, weightsSha256 } from './run-folder.ts';
+import { readRun, savedViews, weightsSha256 } from './run-folder.ts';
 import { type ScoreReport, scorePredictions } from './scores.ts';
 import { describeData, loadData, type RunContext } from './setup.ts';
 
@@ -13,7 +13,7 @@ export const evaluateOptions = z.strictObject({
   run: runOption,
   ...dataOptions,
   ...computeOptions,
-  testFlip: testFlipOption,
+  ...viewOptions,
   limitTest: z.int().positive().optional().describe('evaluate on the first N samples only'),
 });
 export type EvaluateOptions = z.input<typeof evaluateOptions>;
@@ -26,8 +26,9 @@ export interface EvaluationReport extends ScoreReport {
   readonly testLoss: number;
   readonly testAccuracy: number;
   readonly samples: number;
-  /** Whether the mean over each picture and its mirror image was taken. */
+  /** Whether the mean over each picture and its mirror image was taken, and over both moved by so many pixels. */
   readonly testFlip: boolean;
+  readonly testShift: number;
   readonly weightsSha256: string;
   readonly classNames: readonly string[];
   /** [samples] predicted class of each test picture. */
@@ -45,7 +46,7 @@ export async function evaluate(options: EvaluateOptions = {}, context: RunContex
   const dataset = await loadData(config, context);
   checkFits(network, dataset);
   const engine = await chooseEngine(config.engine, config.device, { network, labelSmoothing: 0 });
-  const testFlip = config.testFlip ?? usesTestFlip(run);
+  const views = savedViews(run, config);
   const { layout } = network;
   const pool = new WorkerPool({
     job: {
@@ -58,7 +59,7 @@ export async function evaluate(options: EvaluateOptions = {}, context: RunContex
       ema: 0,
       keepsReference: false,
       reduction: 'exact',
-      testFlip,
+      views,
       seed: 0,
       // Nothing is trained.
       numSamples: 1,
@@ -83,7 +84,8 @@ export async function evaluate(options: EvaluateOptions = {}, context: RunContex
       testLoss: lossSum / count,
       testAccuracy: numCorrect / count,
       samples: count,
-      testFlip,
+      testFlip: views.flip,
+      testShift: views.shift,
       weightsSha256: weightsSha256(parameters),
       classNames: dataset.classNames,
       predictions,

@@ -1,11 +1,11 @@
 /** Writes the model of a run in a format that other programs load. */
 import { fillFromTensors } from '@lockstep/core';
 import { CLASS_NAMES } from '@lockstep/dataset';
-import { exportFormats, exportModel, isFolder, parseTopology } from '@lockstep/engine';
+import { describeViews, exportFormats, exportModel, isFolder, parseTopology } from '@lockstep/engine';
 import { z } from 'zod';
 import { checkAgainst, runOption } from './config.ts';
 import { writeNewFile, writeNewFolder } from './output-files.ts';
-import { fileNameOf, readDescription, readRun, usesTestFlip, weightsSha256 } from './run-folder.ts';
+import { fileNameOf, readDescription, readRun, savedViews, weightsSha256 } from './run-folder.ts';
 import { VERSION } from './version.ts';
 
 export const exportOptions = z.strictObject({
@@ -46,11 +46,12 @@ export async function exportRun(options: ExportOptions = {}): Promise<ExportRepo
   const sha256 = weightsSha256(parameters);
   const { dataset } = await readDescription(run.path);
   const { testAccuracy } = run.metadata;
+  const views = describeViews(savedViews(run));
   const facts = {
     weightsSha256: sha256,
     trainedOn: `${dataset.name}, SHA-256 ${dataset.sha256}`,
     ...(testAccuracy === undefined ? {} : { testAccuracy }),
-    ...(usesTestFlip(run) ? { testAccuracyOf: 'the mean over each picture and its mirror image' } : {}),
+    ...(views === undefined ? {} : { testAccuracyOf: `the mean over ${views}` }),
   };
   const pictures = '28 x 28 pixels of luminance, a light garment on black that fills the picture';
   const notes = { version: VERSION, classNames: CLASS_NAMES.slice(0, network.numClasses), pictures, facts };

@@ -1,8 +1,8 @@
 /** The model card of a finished run, `README.md` in its folder: what was trained, on what, how well, and how to do it again. */
 import { cpus } from 'node:os';
-import type { EngineChoice } from '@lockstep/engine';
+import { describeViews, type EngineChoice } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent } from '@lockstep/protocol';
-import { type TrainConfig, withoutAccess } from './config.ts';
+import { type TrainConfig, viewsOf, withoutAccess } from './config.ts';
 import type { RunData } from './hold-out.ts';
 import type { LoadedModel } from './model.ts';
 import { reproductionCommand, shellQuoted } from './reproduce.ts';
@@ -79,16 +79,18 @@ export class ModelCard {
       : [];
     const { testAccuracy, testLoss, validationAccuracy } = done;
     const on = validationAccuracy === undefined ? 'test' : 'validation';
-    const mirrored = config.testFlip
-      ? ' Probabilities are the mean over each picture and its mirror image; `evaluate` and `predict` do the same, an exported model does not by itself.'
-      : '';
+    const views = describeViews(viewsOf(config));
+    const averaged =
+      views === undefined
+        ? ''
+        : ` Probabilities are the mean over ${views}; \`evaluate\` and \`predict\` do the same, an exported model does not by itself.`;
     const heldOut =
       validationAccuracy === undefined
         ? ''
         : ` They were looked at once, at the end. Accuracy on the pictures held out of the training set: ${percent(validationAccuracy)}.`;
     return [
       '## Result',
-      `Accuracy ${percent(testAccuracy)}, mean cross-entropy ${testLoss.toFixed(4)}, on ${integer(dataset.test.count)} test pictures.${mirrored}${heldOut}`,
+      `Accuracy ${percent(testAccuracy)}, mean cross-entropy ${testLoss.toFixed(4)}, on ${integer(dataset.test.count)} test pictures.${averaged}${heldOut}`,
       ...scores,
       table('rrrrr', ['epoch', 'train loss', 'train accuracy', `${on} loss`, `${on} accuracy`], rows),
     ].join('\n\n');
@@ -198,12 +200,17 @@ const isExact = ({ reduction, wire }: TrainConfig, engines: readonly string[]): 
 
 /** What the last bits of the weights depend on. */
 function reductionOf({ reduction, wire }: TrainConfig, engines: readonly string[]): string {
-  const format =
-    wire === 'fp32' ? '' : `; gradients rounded (${wire}${wire === 'auto' ? ': the format was chosen by speed' : ''})`;
+  const format = formatOf(wire);
   if (reduction === 'fast') return `fast: the last bits depend on who computed what${format}`;
   if (engines.length > 1)
     return `exact, but engines of several kinds took part: the last bits depend on who computed what${format}`;
   return `exact: the same bits whoever computes them, on one kind of processor${format}`;
+}
+
+function formatOf(wire: TrainConfig['wire']): string {
+  if (wire === 'fp32') return '';
+  if (wire === 'auto') return '; gradients rounded (auto: the format was chosen by speed)';
+  return wire.startsWith('topk') ? `; remote gradients sent in part (${wire})` : `; gradients rounded (${wire})`;
 }
 
 function augmentationOf({ flip, shift, erase }: TrainConfig): string {

@@ -7,17 +7,18 @@ import {
   type Engine,
   type Network,
   parseTopology,
-  predictBothWays,
+  predictViews,
+  type Views,
 } from '@lockstep/engine';
 import { engineOptions } from '@lockstep/worker';
 import { z } from 'zod';
-import { checkAgainst, runOption, testFlipOption } from './config.ts';
-import { readRun, usesTestFlip } from './run-folder.ts';
+import { checkAgainst, runOption, viewOptions } from './config.ts';
+import { readRun, savedViews } from './run-folder.ts';
 
 export const predictOptions = z.strictObject({
   run: runOption,
   ...engineOptions,
-  testFlip: testFlipOption,
+  ...viewOptions,
   top: z.int().positive().default(3).describe('how many classes to name, the most probable first'),
 });
 export type PredictOptions = z.input<typeof predictOptions>;
@@ -68,14 +69,14 @@ export async function* predict(
   fillFromTensors(network.layout, parameters, run.tensors, run.path);
   const { kind, device } = await chooseEngine(config.engine, config.device, { network, labelSmoothing: 0 });
   context.onRun?.({ runDir: run.path, model: network.name, engine: `${kind} on ${device}` });
-  const testFlip = config.testFlip ?? usesTestFlip(run);
+  const views = savedViews(run, config);
   const engine = await createEngine(kind, { network, labelSmoothing: 0 }, device);
   try {
     engine.setParameters(parameters);
     for (const file of files) {
       try {
         const { pixels, background } = preparePicture(await readPhoto(file), file);
-        const predictions = await rank(engine, testFlip ? network : undefined, pixels);
+        const predictions = await rank(engine, network, views, pixels);
         yield { file, predictions: predictions.slice(0, config.top), background, pixels };
       } catch (error) {
         if (!(error instanceof LockstepError) || error.code !== 'image-invalid') throw error;
@@ -87,12 +88,11 @@ export async function* predict(
   }
 }
 
-/** All classes; of equally probable ones the lowest first. @param flipped the network when the mirror image counts, too */
-async function rank(engine: Engine, flipped: Network | undefined, pixels: Uint8Array): Promise<Prediction[]> {
+/** All classes; of equally probable ones the lowest first. */
+async function rank(engine: Engine, network: Network, views: Views, pixels: Uint8Array): Promise<Prediction[]> {
   const probabilities = new Float32Array(CLASS_NAMES.length);
   const sample = { count: 1, images: pixels, labels: new Uint8Array(1) };
-  if (flipped) await predictBothWays(engine, flipped, sample, probabilities);
-  else await engine.predict(sample, probabilities);
+  await predictViews(engine, network, sample, views, probabilities);
   const all = CLASS_NAMES.map((name, i): Prediction => ({ class: i, name, probability: probabilities[i]! }));
   return all.sort((a, b) => b.probability - a.probability);
 }

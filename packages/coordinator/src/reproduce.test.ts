@@ -1,3 +1,4 @@
+import { optimizerDefaults } from '@lockstep/core';
 import { zoo } from '@lockstep/engine';
 import { describe, expect, it } from 'vitest';
 import { checkOptions, resolveConfig, type TrainOptions } from './config.ts';
@@ -6,7 +7,7 @@ import { type ReproducibleRun, reproductionCommand, shellQuoted } from './reprod
 const published = { name: 'fashion-mnist', source: '/data/fashion', checksums: 'match' } as const;
 
 function commandFor(options: TrainOptions, run: Partial<ReproducibleRun> = {}): string {
-  const model = (options.model ?? 'mlp') as keyof typeof zoo;
+  const model = (options.recipe ?? options.model ?? 'mlp') as keyof typeof zoo;
   const config = resolveConfig(checkOptions(options), (zoo[model] ?? zoo.mlp).recipe);
   return reproductionCommand({ config, dataset: published, engine: 'onnx', runDir: '/runs/a b', ...run });
 }
@@ -16,8 +17,20 @@ describe('reproductionCommand', () => {
   it('leaves out what is usual for the model, also when it was said', () => {
     expect(commandFor({})).toBe(usual);
     expect(commandFor({ epochs: 10, learningRate: 0.003, schedule: 'one-cycle', seed: 0, shards: 8 })).toBe(usual);
-    expect(commandFor({ model: 'cnn', learningRate: 0.003 })).not.toContain('--learning-rate');
+    const { learningRate } = zoo.cnn.recipe;
+    expect(commandFor({ model: 'cnn', learningRate })).not.toContain('--learning-rate');
     expect(commandFor({ model: 'cnn', learningRate: 0.001 })).toContain('--learning-rate 0.001');
+    expect(commandFor({ batchSize: 2048 })).toBe(`${usual} --batch-size 2048`);
+    expect(commandFor({ batchSize: 2048, learningRate: 0.003 })).toBe(
+      `${usual} --batch-size 2048 --learning-rate 0.003`,
+    );
+  });
+
+  it("names a recipe that is not the model's own, and what differs from it", () => {
+    const other = `${usual} --recipe cnn`;
+    expect(commandFor({ model: 'mlp', recipe: 'cnn' })).toBe(other);
+    expect(commandFor({ model: 'mlp', recipe: 'cnn', epochs: zoo.mlp.recipe.epochs })).toBe(`${other} --epochs 10`);
+    expect(commandFor({ recipe: 'cnn' })).toBe(`${usual.replace('mlp', 'cnn')} --recipe cnn`);
   });
 
   it('names all that the result depends on', () => {
@@ -53,9 +66,9 @@ describe('reproductionCommand', () => {
     expect(commandFor({ optimizer: 'sgd', momentum: 0.9 })).toBe(`${usual} --optimizer sgd`);
     expect(commandFor({ optimizer: 'sgd', momentum: 0 })).toBe(`${usual} --optimizer sgd --momentum 0`);
     expect(commandFor({ optimizer: 'adam' })).toBe(`${usual} --optimizer adam`);
-    const decayed = commandFor({ model: 'cnn', optimizer: 'adamw' });
-    expect(decayed).toBe(`${usual.replace('mlp', 'cnn')} --optimizer adamw`);
-    expect(commandFor({ model: 'cnn', optimizer: 'adamw', weightDecay: 0 })).toContain('--weight-decay 0');
+    const { weightDecay } = optimizerDefaults.adam;
+    expect(commandFor({ optimizer: 'adam', weightDecay })).toBe(`${usual} --optimizer adam`);
+    expect(commandFor({ optimizer: 'adam', weightDecay: 0.1 })).toContain('--weight-decay 0.1');
   });
 
   it('says where the data is when it is not the published, or was named', () => {

@@ -43,17 +43,21 @@ function dataFlags({ config, dataset }: ReproducibleRun): string[] {
 function reproductionWords(run: ReproducibleRun): string[] {
   const { config } = run;
   const known = (zoo as { readonly [name: string]: ZooModel })[config.model];
-  const recipe: Recipe = known?.recipe ?? defaultRecipe;
+  const recipe: Recipe = (config.recipe ? zoo[config.recipe].recipe : known?.recipe) ?? defaultRecipe;
   const model = known ? config.model : resolve(join(run.runDir, 'model.json'));
   const words = ['lockstep', 'train', '--model', model, ...dataFlags(run), '--engine', run.engine];
-  // Another optimizer has defaults of its own.
+  // Another optimizer has defaults of its own, and another batch size another learning rate.
   const optimizer = config.optimizer.name;
-  const usual = resolveConfig(checkOptions(optimizer === recipe.optimizer ? {} : { optimizer }), recipe);
+  const { batchSize } = config;
+  const usual = resolveConfig(
+    checkOptions(optimizer === recipe.optimizer ? { batchSize } : { optimizer, batchSize }),
+    recipe,
+  );
   const plain = resolveConfig(checkOptions({}), recipe);
   for (const name of Object.keys(trainOptions.shape) as OptionName[]) {
     if (SAID_APART.includes(name) || (RESUMABLE.includes(name) && name !== 'device')) continue;
     const value = settingOf(config, name);
-    const otherwise = settingOf(name === 'optimizer' ? plain : usual, name);
+    const otherwise = settingOf(name === 'optimizer' || name === 'batchSize' ? plain : usual, name);
     if (value === undefined || value === otherwise) continue;
     if (value === true) words.push(flagOf(name));
     else if (value === false) words.push(flagOf(name).replace('--', '--no-'));

@@ -14,7 +14,7 @@ import {
   type TensorFile,
   tensorsOf,
 } from '@lockstep/core';
-import type { EngineChoice } from '@lockstep/engine';
+import type { EngineChoice, Views } from '@lockstep/engine';
 import type { TrainEvent } from '@lockstep/protocol';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
@@ -210,8 +210,14 @@ export interface SavedRun {
   readonly metadata: TensorFile['metadata'];
 }
 
-/** Whether a run was evaluated on the mean over each picture and its mirror image. */
-export const usesTestFlip = ({ metadata }: SavedRun): boolean => metadata.testFlip === 'true';
+/** The views of each picture on which a run was evaluated, but for those that were asked for. */
+export const savedViews = (
+  { metadata }: SavedRun,
+  asked: { readonly testFlip?: boolean | undefined; readonly testShift?: number | undefined } = {},
+): Views => ({
+  flip: asked.testFlip ?? metadata.testFlip === 'true',
+  shift: asked.testShift ?? Number(metadata.testShift ?? 0),
+});
 
 /** The newest run in `runs/` that has a file. @throws LockstepError `run-not-found` */
 async function latestRun(file: string, what: string): Promise<string> {

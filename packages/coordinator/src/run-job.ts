@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { isAugmented } from '@lockstep/core';
 import type { EngineChoice } from '@lockstep/engine';
 import type { Job } from '@lockstep/worker';
-import { type TrainConfig, withoutAccess } from './config.ts';
+import { type TrainConfig, viewsOf, withoutAccess } from './config.ts';
 import type { RunData } from './hold-out.ts';
 import type { LoadedModel } from './model.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -20,7 +20,7 @@ export function jobOf(config: TrainConfig, topology: unknown, engine: EngineChoi
     augmentation: isAugmented(augmentation) ? augmentation : undefined,
     optimizer: config.optimizer,
     ema: config.ema,
-    testFlip: config.testFlip,
+    views: viewsOf(config),
     seed: config.seed,
     numSamples,
     numShards: config.shards,

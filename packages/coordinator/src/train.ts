@@ -1,7 +1,8 @@
 /** The way into a run: what to train, on which data, and then its events. */
 import { ShardPlan } from '@lockstep/core';
+import { zoo } from '@lockstep/engine';
 import type { TrainEvent } from '@lockstep/protocol';
-import { checkOptions, resolveConfig, resumeConfig, type TrainConfig, type TrainOptions } from './config.ts';
+import { checkOptions, modelOf, resolveConfig, resumeConfig, type TrainConfig, type TrainOptions } from './config.ts';
 import { holdOut } from './hold-out.ts';
 import { checkFits, type LoadedModel, loadModel, savedModel } from './model.ts';
 import { Run } from './run.ts';
@@ -57,8 +58,9 @@ interface Prepared {
 async function prepare(options: TrainOptions): Promise<Prepared> {
   if (options.resume === undefined) {
     const checked = checkOptions(options);
-    const model = await loadModel(checked.model);
-    return { config: resolveConfig(checked, model.recipe), model, resumed: undefined };
+    const model = await loadModel(modelOf(checked));
+    const recipe = checked.recipe === undefined ? model.recipe : zoo[checked.recipe].recipe;
+    return { config: resolveConfig(checked, recipe), model, resumed: undefined };
   }
   const saved = await readUnfinishedRun(options.resume);
   const config = resumeConfig(options, saved.config);

@@ -80,8 +80,8 @@ export function mirror(images: Uint8Array, at: number, height: number, width: nu
   }
 }
 
-/** @param row bytes of a row @param right in bytes */
-function move(images: Uint8Array, at: number, height: number, row: number, down: number, right: number): void {
+/** Moves one picture; what comes in is black. @param at its first byte @param row bytes of a row @param right in bytes */
+export function move(images: Uint8Array, at: number, height: number, row: number, down: number, right: number): void {
   const end = at + height * row;
   if (Math.abs(down) >= height || Math.abs(right) >= row) {
     images.fill(0, at, end);

@@ -1,5 +1,4 @@
 /** Gradients: models, topologies and the engines that compute them. */
-export { evaluateBothWays, predictBothWays } from './both-ways.ts';
 export { prepareDevice } from './device/environment.ts';
 export { DEVICE_HELP, isDeviceName } from './device/name.ts';
 export { type DeviceReport, type Survey, type SurveyOptions, surveyDevices } from './device/survey.ts';
@@ -19,4 +18,6 @@ export { chooseEngine, createEngine, type EngineChoice, numEngineThreads, selfTe
 export { compareSketches, MAX_SKETCH_LENGTH, sketchGradient } from './self-test.ts';
 export { type Network, numElements } from './topology/network.ts';
 export { parseTopology } from './topology/parse.ts';
-export { defaultRecipe, type Recipe, type ZooModel, type ZooName, zoo, zooNames } from './zoo/recipes.ts';
+export { describeViews, evaluateViews, PLAIN_VIEW, predictViews, type Views } from './views.ts';
+export { defaultRecipe, learningRateFor, type Recipe, type ZooModel } from './zoo/recipe.ts';
+export { type ZooName, zoo, zooNames } from './zoo/recipes.ts';

@@ -12,7 +12,7 @@ import {
   ShardPlan,
   type StatePointers,
 } from '@lockstep/core';
-import { type EngineKind, type Network, numElements } from '@lockstep/engine';
+import { type EngineKind, type Network, numElements, type Views } from '@lockstep/engine';
 import { CONTROL_BYTES } from './barrier.ts';
 import type { Fault } from './faults.ts';
 
@@ -48,8 +48,8 @@ export interface Job {
   readonly optimizer: OptimizerConfig;
   /** Decay of the moving average of the parameters that is the result, below 1; 0 for none. */
   readonly ema: number;
-  /** Whether evaluation takes the mean over each picture and its mirror image. */
-  readonly testFlip: boolean;
+  /** Evaluation takes the mean over these views of each picture. */
+  readonly views: Views;
   readonly seed: number;
   /** Training samples used, from the first on. */
   readonly numSamples: number;

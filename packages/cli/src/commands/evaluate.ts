@@ -1,6 +1,8 @@
 /** `lockstep evaluate`: loss, accuracy and scores per class of a saved run on the test pictures. */
+
 import { type EvaluationReport, evaluate, evaluateOptions } from '@lockstep/coordinator';
 import { writeConfusionMap } from '@lockstep/dataset';
+import { describeViews } from '@lockstep/engine';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { z } from 'zod';
@@ -37,13 +39,14 @@ export function evaluateCommand(program: Command): void {
 }
 
 function show(output: Output, report: EvaluationReport): void {
-  const { dataset, classes, macro, samples } = report;
+  const { dataset, classes, macro, samples, testFlip, testShift } = report;
+  const views = describeViews({ flip: testFlip, shift: testShift });
   output.line(`${pc.bold('run')}     ${report.runDir}, engine ${report.engine}`);
   output.line(`${pc.bold('data')}    ${dataset.name}: ${dataset.reason} (${dataset.source})`);
   if (dataset.notice) output.notice(dataset.notice);
   output.line(
     `${pc.green('result')}  test accuracy ${pc.bold(percent(report.testAccuracy))}, loss ${report.testLoss.toFixed(4)}, ` +
-      `on ${integer(samples)} pictures${report.testFlip ? ' and their mirror images, averaged' : ''}`,
+      `on ${integer(samples)} pictures${views === undefined ? '' : `, the mean over ${views}`}`,
   );
   output.line();
   const shares = ({ precision, recall, f1 }: typeof macro): string[] => [precision, recall, f1].map(percent);

@@ -1,5 +1,7 @@
 /** `lockstep train`: start a coordinator with local workers and train. */
+
 import { type TrainOptions, train, trainOptions } from '@lockstep/coordinator';
+import { describeViews } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent, ProgressEvent, RunStatus, TrainEvent, WorkerEvent } from '@lockstep/protocol';
 import type { Command } from 'commander';
 import pc from 'picocolors';
@@ -53,7 +55,7 @@ class Display {
   #status: (() => RunStatus) | undefined;
   #viewedAt = 0;
   #hasTable = false;
-  #testFlip = false;
+  #views: string | undefined;
 
   constructor(output: Output) {
     this.#output = output;
@@ -115,10 +117,10 @@ class Display {
         output.line(workerLine(event));
         return;
       case 'model':
-        this.#testFlip = event.testFlip ?? false;
+        this.#views = describeViews({ flip: event.testFlip ?? false, shift: event.testShift ?? 0 });
         output.line(
           `${pc.bold('model')}   ${event.name}, ${integer(event.numParameters)} parameters; ${event.optimizer}, ` +
-            `learning rate ${event.learningRate} (${event.schedule}), ${event.epochs} epochs of ${event.stepsPerEpoch} steps ` +
+            `learning rate ${Number(event.learningRate.toPrecision(3))} (${event.schedule}), ${event.epochs} epochs of ${event.stepsPerEpoch} steps ` +
             `of ${event.batchSize} in ${event.shards} shards, seed ${event.seed}` +
             (event.wire === undefined ? '' : `, wire ${event.wire}`),
         );
@@ -141,7 +143,7 @@ class Display {
         if (!this.#hasTable) {
           output.line();
           const measured = `${lossName(event).padStart(10)}  accuracy`;
-          const how = this.#testFlip ? '  (evaluated on pictures and their mirror images)' : '';
+          const how = this.#views === undefined ? '' : `  (the mean over ${this.#views})`;
           output.line(pc.dim(`epoch   train loss  accuracy  ${measured}   samples/s   time${how}`));
         }
         this.#hasTable = true;

@@ -146,7 +146,7 @@ describe('the export to safetensors', () => {
     const flat = new Float32Array(network.layout.numParameters);
     fillFromTensors(network.layout, flat, tensors, 'the export');
     expect(flat).toEqual(model.parameters);
-    expect(tensors.map(({ name, shape }) => [name, shape])).toContainEqual(['stem_conv/kernel', [3, 3, 1, 16]]);
+    expect(tensors.map(({ name, shape }) => [name, shape])).toContainEqual(['stem_conv/kernel', [3, 3, 1, 32]]);
     expect(metadata).toMatchObject({ format: 'keras', model: 'resnet', inputRange: '[0, 1]', weightsSha256: 'abc' });
     expect(parseTopology(JSON.parse(metadata.topology!)).layout).toEqual(network.layout);
   });

@@ -17,7 +17,7 @@ const create = (config: EngineConfig) => createGpuEngine(config, device);
 
 const zooModels = zooNames.map((name): ContractModel => ({ name, topology: zoo[name].topology }));
 // Chromium's driver takes seconds to compile the shaders of a model, so a few models with most kinds of layers must do.
-const computed = new Set(['activation layers and dropout', 'padding and branches', 'residual, Keras 3', 'mlp', 'cnn']);
+const computed = new Set(['activation layers and dropout', 'padding and branches', 'residual, Keras 3', 'mlp']);
 
 describeEngineContract('onnx on WebGPU', create, {
   skip,

@@ -12,8 +12,8 @@ describeEngineContract('onnx (dense and convolutional nets of the zoo)', createO
   batchSizes: [2, 1],
 });
 
-// A coordinate at a time would take the reference a minute. In these batches no input of a ReLU is closer to zero than
-// 1.3e-5, so that float32 cannot put one on the other side, which would change the gradient by up to 1e-2.
+// A coordinate at a time would take the reference a minute. In these batches no input of a ReLU is so
+// close to zero that float32 puts it on the other side, which would change the gradient by up to 1e-2.
 describeEngineContract('onnx (residual net of the zoo)', createOnnxEngine, {
   models: models('resnet'),
   samplesPerParameter: 0,

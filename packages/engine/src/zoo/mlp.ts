@@ -1,8 +1,20 @@
-/** The tutorial's dense net: 784-256-10. */
+/** The tutorial's dense net, 784-256-10, and how to train it well. */
 import { sequential } from './keras-json.ts';
+import { defaultRecipe, type ZooModel } from './recipe.ts';
 
-export const mlp = sequential(
-  'mlp',
-  [28, 28, 1],
-  [['Flatten'], ['Dense', { units: 256, activation: 'relu' }], ['Dense', { units: 10, activation: 'softmax' }]],
-);
+export const mlp: ZooModel = {
+  topology: sequential(
+    'mlp',
+    [28, 28, 1],
+    [['Flatten'], ['Dense', { units: 256, activation: 'relu' }], ['Dense', { units: 10, activation: 'softmax' }]],
+  ),
+  recipe: {
+    ...defaultRecipe,
+    batchSize: 128,
+    optimizer: 'adamw',
+    learningRate: 0.003,
+    schedule: 'one-cycle',
+    weightDecay: 0.02,
+    labelSmoothing: 0.15,
+  },
+};

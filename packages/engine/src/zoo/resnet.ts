@@ -1,49 +1,64 @@
 /**
- * A small residual network (He et al., 2016) with batch normalization: a stem, three stages of one basic block with 16,
- * 32 and 64 channels, global average pooling. About 78,000 parameters.
+ * A residual network (He and others, 2016; its shape after Page's ResNet-9, 2018) and how to train it well. Each
+ * stage halves the picture and doubles the channels; the later ones add a pair of convolutions with a shortcut.
  */
 import { FunctionalModel } from './keras-json.ts';
+import { defaultRecipe, type ZooModel } from './recipe.ts';
 
-const STAGES = [
-  { channels: 16, stride: 1 },
-  { channels: 32, stride: 2 },
-  { channels: 64, stride: 2 },
-] as const;
+/** Of the stem, which has no shortcut, and of two stages. */
+const CHANNELS = [32, 64, 128];
 
 /** Half-lives of a few hundred steps: the moving statistics must settle within a short run. */
 const MOMENTUM = 0.9;
 
 function build(): unknown {
   const model = new FunctionalModel('resnet');
-  const convolution = (name: string, input: string, filters: number, size: number, stride: number): string =>
-    model.layer('Conv2D', name, [input], {
+  const convolution = (layer: string, input: string, filters: number): string =>
+    model.layer('Conv2D', layer, [input], {
       filters,
-      kernel_size: [size, size],
-      strides: [stride, stride],
+      kernel_size: [3, 3],
       padding: 'same',
       use_bias: false,
       kernel_initializer: 'he_normal',
     });
-  const normalization = (name: string, input: string): string =>
-    model.layer('BatchNormalization', name, [input], { momentum: MOMENTUM, epsilon: 1e-5 });
-  const relu = (name: string, input: string): string =>
-    model.layer('Activation', name, [input], { activation: 'relu' });
-
-  let x = convolution('stem_conv', model.input([28, 28, 1]), 16, 3, 1);
-  x = relu('stem_relu', normalization('stem_bn', x));
-  STAGES.forEach(({ channels, stride }, i) => {
-    const stage = `stage${i + 1}`;
-    let branch = convolution(`${stage}_conv1`, x, channels, 3, stride);
-    branch = relu(`${stage}_relu1`, normalization(`${stage}_bn1`, branch));
-    branch = normalization(`${stage}_bn2`, convolution(`${stage}_conv2`, branch, channels, 3, 1));
-    const shortcut =
-      stride === 1
-        ? x
-        : normalization(`${stage}_shortcut_bn`, convolution(`${stage}_shortcut`, x, channels, 1, stride));
-    x = relu(`${stage}_relu2`, model.layer('Add', `${stage}_add`, [shortcut, branch]));
+  const normalized = (layer: string, input: string): string => {
+    const normalization = model.layer('BatchNormalization', `${layer}_bn`, [input], {
+      momentum: MOMENTUM,
+      epsilon: 1e-5,
+    });
+    return model.layer('Activation', `${layer}_relu`, [normalization], { activation: 'relu' });
+  };
+  let x = model.input([28, 28, 1]);
+  CHANNELS.forEach((filters, i) => {
+    const stage = i === 0 ? 'stem' : `stage${i}`;
+    // Pooling comes first: normalizing and rectifying a quarter of the pixels costs a quarter.
+    const pooled = model.layer('MaxPooling2D', `${stage}_pool`, [convolution(`${stage}_conv`, x, filters)], {
+      pool_size: [2, 2],
+    });
+    x = normalized(stage, pooled);
+    if (i === 0) return;
+    let branch = normalized(`${stage}_branch1`, convolution(`${stage}_branch1_conv`, x, filters));
+    branch = normalized(`${stage}_branch2`, convolution(`${stage}_branch2_conv`, branch, filters));
+    x = model.layer('Add', `${stage}_add`, [x, branch]);
   });
   x = model.layer('GlobalAveragePooling2D', 'pool', [x]);
   return model.finish(model.layer('Dense', 'classifier', [x], { units: 10, activation: 'softmax' }));
 }
 
-export const resnet = build();
+export const resnet: ZooModel = {
+  topology: build(),
+  recipe: {
+    ...defaultRecipe,
+    epochs: 20,
+    batchSize: 256,
+    optimizer: 'adamw',
+    learningRate: 0.006,
+    schedule: 'one-cycle',
+    weightDecay: 0.02,
+    labelSmoothing: 0.05,
+    flip: true,
+    shift: 1,
+    testFlip: true,
+    testShift: 1,
+  },
+};
