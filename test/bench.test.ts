@@ -219,7 +219,8 @@ describe('lockstep bench', PATIENTLY, () => {
   it('trains recipes, and says when they reached an accuracy', async () => {
     const cwd = temporaryFolder();
     const args = ['bench', 'accuracy', '--models', 'mlp', '--epochs', '3', '--targets', '1,0.2', '--seeds', '2'];
-    const { code, stderr, events } = await lockstep([...args, '--out', 'accuracy', '--json'], env, cwd);
+    const alone = ['--pytorch', 'none', '--out', 'accuracy', '--json'];
+    const { code, stderr, events } = await lockstep([...args, ...alone], env, cwd);
     expect(code, stderr).toBe(0);
     const { report } = events.at(-1);
     expect(benchReport.parse(report)).toMatchObject({ kind: 'accuracy', targets: [0.2, 1] });
@@ -238,6 +239,7 @@ describe('lockstep bench', PATIENTLY, () => {
 
   it.each([
     [['bench', 'accuracy', '--targets', '88'], '--targets 88'],
+    [['bench', 'accuracy', '--pytorch', '/nonexistent'], '--pytorch /nonexistent: /nonexistent cannot be started'],
     [['bench', '--workers', 'many'], '--workers many'],
     [['bench', '--models', 'nonsense', '--out', 'x'], 'nonsense is neither a known model nor a file'],
     [['bench', '--baseline', 'none.json', '--out', 'x'], '--baseline none.json: the file cannot be read (ENOENT)'],

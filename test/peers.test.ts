@@ -1,11 +1,13 @@
 /** The comparison with peers: it does without those that are missing, and compares the same model. */
-import { execFile, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { describeNetwork } from '@lockstep/bench';
 import { parseTopology, zoo } from '@lockstep/engine';
 import { describe, expect, it } from 'vitest';
-import { offline, ROOT } from './lockstep.ts';
+import { offline, ROOT, temporaryFolder } from './lockstep.ts';
+import { torchPython } from './pytorch/python.ts';
 
 const run = promisify(execFile);
 const PEERS = join(ROOT, 'scripts/peers');
@@ -21,15 +23,15 @@ describe('scripts/peers.js', () => {
   });
 });
 
-const python = process.env.LOCKSTEP_PEERS_PYTHON ?? join(PEERS, '.venv/bin/python');
-const hasTorch = spawnSync(python, ['-c', 'import importlib.metadata as m; m.version("torch")']).status === 0;
-
-describe.skipIf(!hasTorch)('PyTorch (skipped where it is not installed: sh scripts/peers/install.sh)', () => {
+describe.skipIf(!torchPython)('PyTorch (skipped where neither LOCKSTEP_PEERS_PYTHON nor python3 has it)', () => {
   it('computes gradients of the same mlp, by the number of parameters', async () => {
-    const program = run(python, ['-B', join(PEERS, 'torch_engine.py'), '--model', 'mlp']);
+    const network = parseTopology(zoo.mlp.topology);
+    const file = join(temporaryFolder(), 'mlp.json');
+    writeFileSync(file, JSON.stringify(describeNetwork(network)));
+    const program = run(torchPython!, ['-B', join(PEERS, 'torch_engine.py'), '--network', file]);
     // Nothing more is asked of it: it says hello and ends.
     program.child.stdin!.end();
     const { stdout } = await program;
-    expect(JSON.parse(stdout).parameters).toBe(parseTopology(zoo.mlp.topology).layout.numParameters);
+    expect(JSON.parse(stdout).parameters).toBe(network.layout.numParameters);
   });
 });

@@ -1,6 +1,7 @@
 /** Engines on one core and one thread: forward and backward of one micro-batch, nothing else. */
 
 import { median } from '@lockstep/bench';
+import { networkFile } from './networks.js';
 import { alternate, closeAll, fastest, rateText, ratio, startAll } from './rounds.js';
 import { canPin, Subject } from './subject.js';
 
@@ -35,15 +36,24 @@ async function gemmPeak({ python, versions, rounds, seconds }) {
 }
 
 function starters(model, { python, versions, batch }) {
-  const common = ['--model', model, '--batch', batch];
   const lockstep = (name, group) => () =>
     new Subject(
       name,
-      [process.execPath, new URL('./lockstep-engine.js', import.meta.url), ...common, '--group', group],
+      [
+        process.execPath,
+        new URL('./lockstep-engine.js', import.meta.url),
+        '--model',
+        model,
+        '--batch',
+        batch,
+        '--group',
+        group,
+      ],
       PINNED,
     );
+  const network = networkFile(model);
   const peer = (name, program, ...flags) => {
-    return () => new Subject(name, [python, program, ...common, ...flags], PINNED);
+    return () => new Subject(name, [python, program, '--network', network, '--batch', batch, ...flags], PINNED);
   };
   const list = [lockstep(LOCKSTEP, 1)];
   // As training does with dense nets; of a net with convolutions the engine takes one at a time.

@@ -9,10 +9,10 @@ from tensorflow import keras
 
 import fashion_mnist
 from lines import send
-from tensorflow_models import MODELS
+from tensorflow_models import read_network
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--model", choices=MODELS, required=True)
+parser.add_argument("--network", required=True, help="file of networks.js")
 parser.add_argument("--batch", type=int, default=512)
 parser.add_argument("--samples", type=int, required=True, help="of an epoch")
 parser.add_argument("--data-dir", required=True)
@@ -40,7 +40,7 @@ class Blocks(keras.callbacks.Callback):
 images, labels = fashion_mnist.load(options.data_dir, "train")
 images = images[: options.samples, ..., None].astype("float32") / 255
 labels = labels[: options.samples].astype("int32")
-net = MODELS[options.model]()
+net = read_network(options.network)
 net.compile(
     optimizer=keras.optimizers.Adam(0.001),
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -25,6 +25,8 @@ const events = train({
   workers: Number(values.workers),
   batchSize: Number(values.batch),
   optimizer: 'adam',
+  // The peers do without what a recipe may have beside.
+  ...{ labelSmoothing: 0, flip: false, shift: 0, erase: 0, ema: 0, testFlip: false },
   // More than anybody asks for.
   epochs: 10_000,
   limitTrain: Number(values.samples),

@@ -5,16 +5,16 @@ import argparse
 import tensorflow as tf
 
 from lines import rate, serve
-from tensorflow_models import MODELS
+from tensorflow_models import read_network
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--model", choices=MODELS, required=True)
+parser.add_argument("--network", required=True, help="file of networks.js")
 parser.add_argument("--batch", type=int, default=64)
 options = parser.parse_args()
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
-net = MODELS[options.model]()
+net = read_network(options.network)
 # Scaled float32 pictures, ready in memory: Lockstep's engine scales from uint8 in every step.
 images = tf.random.uniform((options.batch, 28, 28, 1))
 labels = tf.random.uniform((options.batch,), maxval=10, dtype=tf.int32)

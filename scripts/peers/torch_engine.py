@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 
 from lines import rate, serve
-from torch_models import MODELS, parameter_count
+from torch_models import read_network
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--model", choices=MODELS, required=True)
+parser.add_argument("--network", required=True, help="file of networks.js")
 parser.add_argument("--batch", type=int, default=64)
 parser.add_argument("--channels-last", action="store_true")
 options = parser.parse_args()
@@ -17,7 +17,7 @@ options = parser.parse_args()
 torch.set_num_threads(1)
 torch.set_num_interop_threads(1)
 layout = torch.channels_last if options.channels_last else torch.contiguous_format
-net = MODELS[options.model]().to(memory_format=layout).train()
+net = read_network(options.network).to(memory_format=layout).train()
 # Scaled float32 pictures, ready in memory: Lockstep's engine scales from uint8 in every step.
 images = torch.rand(options.batch, 1, 28, 28).to(memory_format=layout)
 labels = torch.randint(10, (options.batch,))
@@ -33,4 +33,4 @@ def block(seconds):
     return rate(step, options.batch, seconds)
 
 
-serve({"versions": {"torch": torch.__version__}, "parameters": parameter_count(net)}, block)
+serve({"versions": {"torch": torch.__version__}, "parameters": net.num_parameters()}, block)

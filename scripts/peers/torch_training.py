@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 
 import fashion_mnist
-from torch_models import MODELS
+from torch_models import read_network
 
 
 def parse_options(description):
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--network", required=True, help="file of networks.js")
     parser.add_argument("--batch", type=int, default=512, help="global batch")
     parser.add_argument("--samples", type=int, required=True, help="of an epoch")
     parser.add_argument("--data-dir", required=True)
@@ -31,7 +31,7 @@ class Trainer:
         self.images = torch.tensor(images[: options.samples]).view(-1, 1, 28, 28).float().div_(255)
         self.labels = torch.tensor(labels[: options.samples]).long()
         torch.manual_seed(0)
-        self.net = wrap(MODELS[options.model]().to(memory_format=self.layout).train())
+        self.net = wrap(read_network(options.network).to(memory_format=self.layout).train())
         # One pass over each parameter instead of a dozen operations.
         self.adam = torch.optim.Adam(self.net.parameters(), lr=0.001, fused=True)
         self.shuffle = torch.Generator().manual_seed(0)

@@ -1,6 +1,7 @@
 /** Whole training with Adam on all cores: gather, forward, backward, exchange of gradients, update. */
 
 import { median } from '@lockstep/bench';
+import { networkFile } from './networks.js';
 import { alternate, closeAll, fastest, rateText, ratio, startAll } from './rounds.js';
 import { Subject } from './subject.js';
 
@@ -31,9 +32,10 @@ async function bestOf(starters) {
 }
 
 function starters(model, { python, versions, dataDir }) {
-  const common = ['--model', model, '--samples', samplesPerBlock[model], '--data-dir', dataDir];
+  const common = ['--samples', samplesPerBlock[model], '--data-dir', dataDir, '--batch', BATCH];
+  const network = networkFile(model);
   const peer = (name, program, ...flags) => {
-    return () => new Subject(name, [python, program, ...common, '--batch', BATCH, ...flags]);
+    return () => new Subject(name, [python, program, '--network', network, ...common, ...flags]);
   };
   /** A dense net has no layout of pictures. */
   const layouts = (name, program) => [
@@ -45,9 +47,9 @@ function starters(model, { python, versions, dataDir }) {
       new Subject(LOCKSTEP, [
         process.execPath,
         new URL('./lockstep-train.js', import.meta.url),
+        '--model',
+        model,
         ...common,
-        '--batch',
-        BATCH,
       ]),
     // Each list is one peer in several ways.
     peers: [

@@ -2,11 +2,18 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { train } from '@lockstep/coordinator';
+import { loadModel, type TrainOptions } from '@lockstep/coordinator';
+import { loadDataset } from '@lockstep/dataset';
+import { subjectName } from './accuracy-rows.ts';
+import { type EpochDone, lockstepRun } from './accuracy-runs.ts';
 import { type BenchContext, begin } from './context.ts';
+import { writeData } from './data.ts';
 import { type BenchEvent, Progress } from './events.ts';
 import { type AccuracyConfig, type AccuracyOptions, resolveAccuracy } from './options.ts';
-import type { AccuracyReport, AccuracyRun } from './report.ts';
+import type { AccuracyReport, AccuracyRun, Framework, Skipped } from './report.ts';
+import { findTorch } from './torch-python.ts';
+import { TorchSide } from './torch-side.ts';
+import { throwIfInterrupted } from './within.ts';
 
 type AccuracyEvent = BenchEvent<AccuracyReport>;
 
@@ -14,8 +21,9 @@ type AccuracyEvent = BenchEvent<AccuracyReport>;
 const GUESS_SECONDS = 120;
 
 /**
- * Trains every model once per seed, as its recipe says, and yields what happens; the last event has the report. The
- * clock runs from the beginning of the first epoch, evaluations included; opening data and engines is not counted.
+ * Trains every model once per seed, as its recipe says, with Lockstep and, where it is there, with PyTorch, in turns. Yields
+ * what happens; the last event has the report. The clock runs from the beginning of the first epoch, evaluations included;
+ * opening data and engines is not counted. When PyTorch cannot train a model, it is left out, and the report says why.
  * @throws LockstepError with a code and a next step; `interrupted` when aborted
  */
 export async function* benchAccuracy(
@@ -23,58 +31,83 @@ export async function* benchAccuracy(
   context: BenchContext = {},
 ): AsyncGenerator<AccuracyEvent, void, void> {
   const config = resolveAccuracy(options);
-  const seeds = Array.from({ length: config.seeds }, (_, i) => i);
-  const { found, header } = await begin(context, { rounds: config.seeds, seconds: 0 });
-  yield { event: 'bench', kind: 'accuracy', ...found };
-  const progress = new Progress(0, config.models.length * config.seeds, GUESS_SECONDS);
+  const { targets, seeds } = config;
+  const found = await findTorch(config.pytorch, context.env ?? process.env, context.signal);
+  const models = await Promise.all(config.models.map(async (name) => ({ name, model: await loadModel(name) })));
+  const { found: observed, header } = await begin(context, { rounds: seeds, seconds: 0 });
+  yield { event: 'bench', kind: 'accuracy', ...observed };
+  const skipped: Skipped[] = [];
   const runs: AccuracyRun[] = [];
-  // Seeds in the outer loop, so that a slow spell of the machine does not fall on one model alone.
-  for (const seed of seeds) {
-    for (const model of config.models) {
-      const subject = `${model}, seed ${seed}`;
-      yield { event: 'subject', subject };
-      runs.push(yield* oneRun(subject, model, seed, config, context, progress));
-      progress.measured();
-    }
-  }
-  const { targets } = config;
-  yield { event: 'report', report: { ...header(), kind: 'accuracy', targets, runs, comparison: null } };
-}
-
-async function* oneRun(
-  subject: string,
-  model: string,
-  seed: number,
-  { targets, epochs, workers, dataset, dataDir, limitTrain, limitTest }: AccuracyConfig,
-  { signal, onDownload }: BenchContext,
-  progress: Progress,
-): AsyncGenerator<AccuracyEvent, AccuracyRun, void> {
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-bench-'));
-  const given = { epochs, workers, dataDir, limitTrain, limitTest };
-  const settings = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const run = train(
-    { model, seed, dataset, port: 0, runDir: join(folder, 'run'), ...settings },
-    { ...(signal ? { signal } : {}), ...(onDownload ? { onDownload } : {}) },
-  );
   try {
-    let data = '';
-    let seconds = 0;
-    const epochsDone: AccuracyRun['epochs'] = [];
-    for await (const event of run) {
-      if (event.event === 'dataset') data = event.name;
-      else if (event.event === 'epoch') {
-        seconds += event.seconds;
-        epochsDone.push({ seconds, accuracy: event.testAccuracy });
-        yield progress.event(`${subject}: epoch ${event.epoch} of ${event.epochs}, ${event.testAccuracy}`);
-      } else if (event.event === 'done') {
-        const { testAccuracy: accuracy, weightsSha256 } = event;
-        const reached = targets.map((target) => epochsDone.find((epoch) => epoch.accuracy >= target)?.seconds ?? null);
-        return { model, seed, data, accuracy, seconds, weightsSha256, reached, epochs: epochsDone };
+    let torch: TorchSide | undefined;
+    if (found?.python !== undefined) torch = new TorchSide(found, await writtenData(folder, config, context));
+    else if (found) yield skip(skipped, { what: 'PyTorch', reason: found.reason });
+    const frameworks: readonly Framework[] = torch ? ['lockstep', 'pytorch'] : ['lockstep'];
+    const progress = new Progress(0, models.length * seeds * frameworks.length, GUESS_SECONDS);
+    // Seeds in the outer loop, so that a slow spell of the machine does not fall on one model alone.
+    for (let seed = 0; seed < seeds; seed++) {
+      for (const { name, model } of models) {
+        const plan = { name, model, options: trainOptionsOf(config, name, seed), targets };
+        // Whoever comes second may find the machine warmer.
+        for (const framework of seed % 2 === 0 ? frameworks : frameworks.toReversed()) {
+          if (framework === 'pytorch' && torch?.hasFailed(name)) continue;
+          const subject = `${subjectName(name, framework)}, seed ${seed}`;
+          yield { event: 'subject', subject };
+          const run = framework === 'pytorch' ? torch!.run(plan, context.signal) : lockstepRun(plan, context);
+          const outcome = yield* told(run, subject, progress);
+          if ('reason' in outcome) yield skip(skipped, outcome);
+          else runs.push(outcome);
+          progress.measured();
+        }
       }
     }
+    const pytorch = torch?.description ?? null;
+    yield {
+      event: 'report',
+      report: { ...header(), kind: 'accuracy', targets, runs, pytorch, skipped, comparison: null },
+    };
   } finally {
-    await run.return();
     await rm(folder, { recursive: true, force: true });
   }
-  throw new Error('Broken invariant: a run ends with "done" or throws');
+}
+
+function skip(skipped: Skipped[], what: Skipped): AccuracyEvent {
+  skipped.push(what);
+  return { event: 'skipped', ...what };
+}
+
+/** Hands epochs on as progress. */
+async function* told<Outcome>(
+  run: AsyncGenerator<EpochDone, Outcome, void>,
+  subject: string,
+  progress: Progress,
+): AsyncGenerator<AccuracyEvent, Outcome, void> {
+  try {
+    for (;;) {
+      const { value, done } = await run.next();
+      if (done) return value;
+      yield progress.event(`${subject}: epoch ${value.epoch} of ${value.epochs}, ${value.accuracy}`);
+    }
+  } finally {
+    await run.return(undefined as never);
+  }
+}
+
+function trainOptionsOf(
+  { epochs, workers, dataset, dataDir, limitTrain, limitTest }: AccuracyConfig,
+  model: string,
+  seed: number,
+): TrainOptions {
+  const given = Object.entries({ epochs, workers, dataDir, limitTrain, limitTest });
+  return { model, seed, dataset, ...Object.fromEntries(given.filter(([, value]) => value !== undefined)) };
+}
+
+/** The pictures that Lockstep trains on, as plain files: others need not know where they came from. */
+async function writtenData(folder: string, { dataset, dataDir }: AccuracyConfig, context: BenchContext) {
+  const { signal, env = process.env, onDownload } = context;
+  const data = await loadDataset({ dataset, dataDir, env, onProgress: onDownload, signal });
+  await writeData(data, folder);
+  throwIfInterrupted(signal);
+  return { folder, name: data.name, numTrain: data.train.count };
 }

@@ -1,6 +1,6 @@
 /** The coordinator's sum and update by themselves: the real pool, with partial sums as workers would have sent them. */
 import { coveringNodes, invariant, optimizerDefaults } from '@lockstep/core';
-import { type Network, parseTopology } from '@lockstep/engine';
+import { type Network, PLAIN_VIEW, parseTopology } from '@lockstep/engine';
 import { defaultNumThreads, type PartialSum, WorkerPool } from '@lockstep/worker';
 import { throwIfInterrupted } from './within.ts';
 
@@ -76,7 +76,7 @@ function openPool(topology: unknown, network: Network, numShards: number, numThr
     augmentation: undefined,
     optimizer: optimizerDefaults.adam,
     ema: 0,
-    testFlip: false,
+    views: PLAIN_VIEW,
     keepsReference: false,
     reduction: 'exact',
     seed: 0,

@@ -24,3 +24,5 @@ export const intervalText = (
   { median, low, high }: { readonly median: number; readonly low: number; readonly high: number },
   text: (value: number) => string,
 ): string => `${text(median)} (${text(low)} to ${text(high)})`;
+
+export const secondsText = (seconds: number): string => `${seconds.toFixed(1)} s`;

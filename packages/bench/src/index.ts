@@ -1,10 +1,12 @@
 /** Benchmarks: how fast, how well it scales, and whether that became worse. */
 export { benchAccuracy } from './accuracy.ts';
-export { type AccuracyRow, accuracyRows } from './accuracy-rows.ts';
+export { reachedText, timeRatioText } from './accuracy-markdown.ts';
+export { accuracyRatios, accuracyRows, subjectName } from './accuracy-rows.ts';
 export { benchAggregate } from './aggregate.ts';
 export type { BenchContext } from './context.ts';
 export { benchEngines } from './engines.ts';
 export type { BenchEvent } from './events.ts';
+export { describeNetwork } from './network-description.ts';
 export {
   type AccuracyOptions,
   type AggregateOptions,

@@ -1,16 +1,8 @@
 /** A report in words and tables. */
-import { type AccuracyRow, accuracyRows } from './accuracy-rows.ts';
+import { accuracySections } from './accuracy-markdown.ts';
 import { factorText, gigabytesText, intervalText, megabytesText, msText, percentText, rateText } from './format.ts';
 import { heading, table } from './markdown-parts.ts';
-import type {
-  AccuracyReport,
-  AggregateReport,
-  BenchReport,
-  Comparison,
-  EngineRate,
-  EnginesReport,
-  TrainingReport,
-} from './report.ts';
+import type { AggregateReport, BenchReport, Comparison, EngineRate, EnginesReport, Skipped } from './report.ts';
 import { trainingSections } from './training-markdown.ts';
 
 /** @param hasPlot whether bench.svg lies beside it */
@@ -51,13 +43,15 @@ function bodyOf(report: BenchReport): string[] {
   }
 }
 
-function machineSection({ machine, load, command, startedAt, seconds, rounds, blockSeconds }: BenchReport): string[] {
+function machineSection(report: BenchReport): string[] {
+  const { machine, load, command, startedAt, seconds, rounds, blockSeconds } = report;
   const { cpu, cores, memoryBytes, platform, release, node, lockstep } = machine;
+  const pytorch = report.kind === 'accuracy' ? report.pytorch : null;
   const rows = [
     ['processor', `${cpu}, ${cores} cores`],
     ['memory', `${(memoryBytes / 2 ** 30).toFixed(1)} GiB`],
     ['system', `${platform}, kernel ${release}`],
-    ['versions', `Lockstep ${lockstep}, Node.js ${node}`],
+    ['versions', `Lockstep ${lockstep}, Node.js ${node}${pytorch ? `, PyTorch ${pytorch.version}` : ''}`],
     [
       'load before the start',
       `${load.average.map((value) => value.toFixed(2)).join(', ')}; ${percentText(load.busy)} busy`,
@@ -134,33 +128,6 @@ function aggregateSections({ workers, numParameters, threads, memory, update, tr
   ];
 }
 
-function accuracySections(report: AccuracyReport): string[] {
-  const rows = accuracyRows(report).map(({ model, numRuns, data, accuracy, seconds, reached }) => [
-    model,
-    data,
-    `${accuracy.mean.toFixed(4)} (${accuracy.least.toFixed(4)} to ${accuracy.greatest.toFixed(4)})`,
-    secondsText(seconds),
-    ...reached.map((times) => reachedText(times, numRuns)),
-  ]);
-  const head = ['model', 'data', 'test accuracy', 'whole run', ...report.targets.map((target) => `to ${target}`)];
-  const shas = report.runs.map(({ model, seed, weightsSha256 }) => [model, String(seed), `\`${weightsSha256}\``]);
-  return [
-    heading('Seconds to an accuracy'),
-    table(head, rows),
-    'Mean accuracy (least to greatest) and median seconds over the seeds. The clock runs from the beginning of the first epoch to the end of the evaluation that reached the accuracy; a schedule is laid out for all epochs.',
-    heading('The weights'),
-    table(['model', 'seed', 'SHA-256'], shas),
-  ];
-}
-
-const secondsText = (seconds: number): string => `${seconds.toFixed(1)} s`;
-
-/** @param numRuns that tried */
-function reachedText({ seconds, numRuns: number }: AccuracyRow['reached'][number], numRuns: number): string {
-  if (seconds === undefined) return 'not reached';
-  return number === numRuns ? secondsText(seconds) : `${secondsText(seconds)} (${number} of ${numRuns} runs)`;
-}
-
 const VERDICTS = { slower: '**slower**', same: 'same', faster: 'faster' } as const;
 
 function comparisonSection({ baseline, startedAt, tolerance, differences, points, ...rest }: Comparison): string[] {
@@ -185,7 +152,7 @@ function comparisonSection({ baseline, startedAt, tolerance, differences, points
   ];
 }
 
-function skippedSection({ skipped }: TrainingReport | EnginesReport): string[] {
+function skippedSection({ skipped }: { readonly skipped: readonly Skipped[] }): string[] {
   if (skipped.length === 0) return [];
   return [heading('Skipped'), skipped.map(({ what, reason }) => `- ${what}: ${reason}`).join('\n')];
 }

@@ -3,8 +3,8 @@ import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { LoadedModel, TrainOptions } from '@lockstep/coordinator';
-import { LockstepError, type WireFormat } from '@lockstep/core';
+import type { LoadedModel, TrainOptions, WireSetting } from '@lockstep/coordinator';
+import { LockstepError } from '@lockstep/core';
 import type { ImageDataset } from '@lockstep/dataset';
 import type { EngineKind } from '@lockstep/engine';
 import type { Case } from './cases.ts';
@@ -28,7 +28,7 @@ export interface Setting {
   readonly given: string;
   readonly engine: EngineKind | 'auto';
   readonly batchSize: number;
-  readonly wire: WireFormat;
+  readonly wire: WireSetting;
 }
 
 /** What all subjects share. */
@@ -92,6 +92,7 @@ export async function openCase(
       shards,
       engine,
       wire,
+      ...(wire.startsWith('topk') ? { reduction: 'fast' as const } : {}),
       runDir: await mkdtemp(join(folder, 'run-')),
       ...placeOptions(what, place),
     },

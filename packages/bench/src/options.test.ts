@@ -16,8 +16,15 @@ describe('defaultWorkers', () => {
 
 describe('resolveBench', () => {
   it('reads lists, sorts and leaves out what is there twice', () => {
-    const config = resolveBench({ workers: '4, 1,2,2', remote: '0', models: 'mlp', batchSizes: '64,128' });
+    const config = resolveBench({
+      workers: '4, 1,2,2',
+      remote: '0',
+      models: 'mlp',
+      batchSizes: '64,128',
+      wire: 'int8,topk:0.01',
+    });
     expect(config).toMatchObject({ workers: [1, 2, 4], remote: [], models: ['mlp'], batchSizes: [64, 128] });
+    expect(config.wire).toEqual(['int8', 'topk:0.01']);
   });
 
   it('is shorter with --quick, but for what was said', () => {
@@ -41,6 +48,8 @@ describe('resolveBench', () => {
     [{ batchSizes: '0' }, 'batchSizes: "0" is not a whole number from 1'],
     [{ remote: '300' }, 'remote: "300"'],
     [{ engines: 'gpu' }, 'engines: "gpu" is none of auto, onnx, tensorflow, tfjs'],
+    [{ wire: 'fp8' }, 'wire: "fp8" is no format: give fp32, fp16, int8'],
+    [{ wire: 'fp32,auto' }, 'wire: "auto" is a choice of format'],
     [{ rounds: 0 }, 'rounds'],
     [{ workers: '0', remote: '0' }, 'nothing to measure'],
     [{ joined: 2, workers: '1' }, '--joined'],

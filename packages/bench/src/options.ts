@@ -1,7 +1,7 @@
 /** Every setting of a benchmark, once: the schema gives its type, its default, its check and its line of help. */
 import { availableParallelism } from 'node:os';
-import { dataOptions, trainOptions } from '@lockstep/coordinator';
-import { LockstepError, wireFormats } from '@lockstep/core';
+import { dataOptions, trainOptions, wireSetting } from '@lockstep/coordinator';
+import { LockstepError } from '@lockstep/core';
 import { engineKinds, isDeviceName } from '@lockstep/engine';
 import { z } from 'zod';
 
@@ -97,9 +97,11 @@ export const benchOptions = z.strictObject({
     .optional()
     .describe('engines, separated by commas (default: auto)')
     .meta(LIST),
-  wire: commaList(oneOf(...wireFormats))
+  wire: commaList(wireSetting.refine((format) => format !== 'auto', '"auto" is a choice of format, and none'))
     .optional()
-    .describe('formats in which gradients travel, separated by commas: fp32, fp16, int8 (default: fp32)')
+    .describe(
+      'formats in which gradients travel, separated by commas: fp32, fp16, int8, and topk:0.01, which trains with --reduction fast (default: fp32)',
+    )
     .meta(LIST),
   scaling: z
     .enum(['strong', 'weak', 'both'])
@@ -172,6 +174,14 @@ export const accuracyOptions = z.strictObject({
     .describe('test accuracies to reach, separated by commas (default: 0.88,0.92,0.94)')
     .meta(LIST),
   seeds: z.int().min(1).max(100).default(1).describe('runs of each model, with seeds 0, 1, …'),
+  pytorch: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Python interpreter with PyTorch, which then trains the same recipes in turns with Lockstep; none: without it (default: LOCKSTEP_PEERS_PYTHON or python3, where that has PyTorch)',
+    )
+    .meta({ placeholder: 'python' }),
   epochs,
   workers,
   limitTrain,

@@ -238,8 +238,12 @@ const aggregateReport = z.object({
   comparison: comparison.nullable(),
 });
 
+const frameworks = ['lockstep', 'pytorch'] as const;
+
 const accuracyRun = z.object({
   model: z.string(),
+  /** What trained it, by the same recipe. */
+  framework: z.enum(frameworks).default('lockstep'),
   seed: count,
   /** Name of the dataset. */
   data: z.string(),
@@ -247,7 +251,8 @@ const accuracyRun = z.object({
   accuracy: z.number(),
   /** Of all epochs, evaluations included. */
   seconds: z.number(),
-  weightsSha256: z.string(),
+  /** Null for PyTorch's. */
+  weightsSha256: z.string().nullable(),
   /** Per target, seconds until the first epoch that reached it; null for never. */
   reached: z.array(z.number().nullable()),
   /** Seconds since the beginning, and accuracy, after each epoch. */
@@ -259,6 +264,17 @@ const accuracyReport = z.object({
   kind: z.literal('accuracy'),
   targets: z.array(z.number()),
   runs: z.array(accuracyRun),
+  /** What trained beside Lockstep; null where it was not there, or not wanted. */
+  pytorch: z
+    .object({
+      version: z.string(),
+      threads: count,
+      /** Of each model, the memory layouts that were the faster ones in its runs. */
+      layouts: z.record(z.string(), z.array(z.string())),
+    })
+    .nullable()
+    .default(null),
+  skipped: skipped.default([]),
   comparison: z.null(),
 });
 
@@ -275,6 +291,7 @@ export type EnginesReport = z.infer<typeof enginesReport>;
 export type AggregateReport = z.infer<typeof aggregateReport>;
 export type AccuracyReport = z.infer<typeof accuracyReport>;
 export type AccuracyRun = z.infer<typeof accuracyRun>;
+export type Framework = (typeof frameworks)[number];
 export type Machine = z.infer<typeof machine>;
 export type Load = z.infer<typeof load>;
 export type MemoryRate = z.infer<typeof memory>;

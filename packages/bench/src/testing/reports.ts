@@ -3,7 +3,7 @@ import type { AggregateReport, EnginesReport, Header, Point, Series, TrainingRep
 import { buildSeries, type MeasuredCase } from '../series.ts';
 import { estimate } from '../statistics.ts';
 
-const header: Header = {
+export const header: Header = {
   format: 1,
   startedAt: '2026-01-02T03:04:05.000Z',
   seconds: 60,

@@ -1,5 +1,13 @@
 /** The findings of a benchmark, short enough for a terminal. */
-import { accuracyRows, type BenchReport, lawsOf } from '@lockstep/bench';
+import {
+  accuracyRatios,
+  accuracyRows,
+  type BenchReport,
+  lawsOf,
+  reachedText,
+  subjectName,
+  timeRatioText,
+} from '@lockstep/bench';
 import pc from 'picocolors';
 import { integer, table } from '../output.ts';
 
@@ -93,11 +101,22 @@ function aggregate({ update, traffic, memory, workers }: Of<'aggregate'>): strin
 }
 
 function accuracy(report: Of<'accuracy'>): string[] {
-  const rows = accuracyRows(report).map(({ model, accuracy: { mean, least, greatest }, seconds, reached }) => [
+  const targets = report.targets.map((target) => `to ${target}`);
+  const rows = accuracyRows(report).map(({ model, framework, accuracy, seconds, reached, numRuns }) => {
+    const { mean, least, greatest } = accuracy;
+    return [
+      subjectName(model, framework),
+      `${mean.toFixed(4)} (${least.toFixed(4)} to ${greatest.toFixed(4)})`,
+      `${seconds.toFixed(1)} s`,
+      ...reached.map((times) => reachedText(times, numRuns)),
+    ];
+  });
+  const ratios = accuracyRatios(report).map(({ model, numSeeds, wholeRun, reached }) => [
     model,
-    `${mean.toFixed(4)} (${least.toFixed(4)} to ${greatest.toFixed(4)})`,
-    `${seconds.toFixed(1)} s`,
-    ...reached.map((times) => (times.seconds === undefined ? '–' : `${times.seconds.toFixed(1)} s`)),
+    ...[wholeRun, ...reached].map((ratio) => timeRatioText(ratio, numSeeds)),
   ]);
-  return titled(['', 'test accuracy', 'whole run', ...report.targets.map((target) => `to ${target}`)], rows);
+  return [
+    ...titled(['', 'test accuracy', 'whole run', ...targets], rows),
+    ...(ratios.length > 0 ? titled(["PyTorch's time by Lockstep's", 'whole run', ...targets], ratios) : []),
+  ];
 }
