@@ -3,7 +3,7 @@
  * over a line that is made slow. Blocks of training alternate, so that drift of the machine cancels; ratios to fp32 are
  * medians of those round by round.
  *
- *   npm run build && node scripts/wire.js [--model cnn] [--mbit 100] [--formats fp32,fp16,int8] [--rounds 5] [--data-dir DIR]
+ *   npm run build && node scripts/wire.js [--model cnn] [--mbit 100] [--formats fp32,fp16,int8,topk:0.01] [--rounds 5] [--data-dir DIR]
  *
  * With --mbit 0 the line is loopback itself.
  */
@@ -21,7 +21,7 @@ const { values } = parseArgs({
   options: {
     model: { type: 'string', default: 'cnn' },
     mbit: { type: 'string', default: '100' },
-    formats: { type: 'string', default: 'fp32,fp16,int8' },
+    formats: { type: 'string', default: 'fp32,fp16,int8,topk:0.01' },
     rounds: { type: 'string', default: '5' },
     'data-dir': { type: 'string' },
   },
@@ -46,13 +46,14 @@ async function slowLine(url) {
 const open = (format) =>
   openTrainer({
     folder,
-    name: format,
+    name: format.replace(':', '-'),
     local: 0,
     remote: NUM_WORKERS,
     dial: slowLine,
     settings: {
       model: values.model,
       wire: format,
+      reduction: format.startsWith('topk') ? 'fast' : 'exact',
       batchSize: 512,
       epochs: rounds + 3,
       limitTrain: SAMPLES[values.model] ?? 2048,
@@ -89,7 +90,7 @@ for (const { format, trainer, rates, before, after } of subjects) {
       : `  ${ratio.median.toFixed(2)} x ${first.format} (${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)})`;
   const megabytes = (count) => `${(count / 1e6).toFixed(2)} MB`;
   console.log(
-    `  ${format.padEnd(5)} ${megabytes(bytes('bytesSent'))} down, ${megabytes(bytes('bytesReceived'))} up a step` +
+    `  ${format.padEnd(9)} ${megabytes(bytes('bytesSent'))} down, ${megabytes(bytes('bytesReceived'))} up a step` +
       `  ${Math.round(median(rates))} samples/s${against}`,
   );
 }

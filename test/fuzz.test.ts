@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attack, type Kind, plan, Tally } from './fuzz/attack.ts';
-import { members, sleeper } from './fuzz/members.ts';
+import { members, sleeper, sparseMembers } from './fuzz/members.ts';
 import { idlers, strangers } from './fuzz/strangers.ts';
 import { spy } from './fuzz/target.ts';
 import { type Finished, lockstep, Running, smallDataset, temporaryFolder } from './lockstep.ts';
@@ -157,3 +157,32 @@ describe(`an attack (seed ${SEED})`, () => {
     expect(coordinator.events.at(-1)).toMatchObject({ event: 'done', weightsSha256: quiet, samples: 600_000 });
   });
 });
+
+it(`an attack with parts of sums is refused, and the run learns on (seed ${SEED})`, async () => {
+  const tally = new Tally();
+  const sparse = ['--wire', 'topk:0.01', '--reduction', 'fast', '--workers', '1', '--port', '0'];
+  const victim = run(['train', ...job, ...sparse]);
+  const { url, port } = await victim.event(({ event }) => event === 'listening');
+  const worker = run(['join', url, '--workers', '1', '--json']);
+  await worker.event(({ event }) => event === 'step');
+  await attack(await spy(port), plan(sparseMembers, SEED), tally);
+  const { refused } = (await (await fetch(`http://127.0.0.1:${port}/api/status`)).json()) as {
+    refused: Record<string, number>;
+  };
+  for (const [reason, least] of [
+    ['wrong entries', 50],
+    ['not finite', 10],
+  ] as const) {
+    const count = tally.answers.get(reason) ?? 0;
+    expect(count, reason).toBeGreaterThan(least);
+    expect(refused[reason], reason).toBeGreaterThanOrEqual(reason === 'not finite' ? count / 2 : count);
+  }
+  const { code, events, stderr } = await victim.end;
+  expect(code, stderr).toBe(0);
+  expect(events.at(-1)).toMatchObject({ event: 'done', samples: 600_000 });
+  const losses = events.filter(({ event }) => event === 'epoch').map(({ trainLoss }) => trainLoss);
+  expect(losses.at(-1)).toBeLessThan(losses[0] / 2);
+  const states = events.filter(({ event, id }) => event === 'worker' && id === 'worker-1').map(({ state }) => state);
+  expect(states.slice(0, 2)).toEqual(['joining', 'ready']);
+  expect(states).not.toContain('quarantined');
+}, 600_000);

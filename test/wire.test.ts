@@ -53,6 +53,64 @@ it('--wire auto tries all formats with the workers that are there, and says what
   expect(events.at(-1)).toMatchObject({ event: 'done', samples: 3000 });
 });
 
+describe('--wire topk', () => {
+  const wire = ['--wire', 'topk:0.01', '--reduction', 'fast'];
+  const ofWorkers = (text: string): number =>
+    Number(/^lockstep_network_bytes_total\{direction="received"\} (\d+)$/m.exec(text)![1]);
+
+  /** Mean loss of the last epoch, and bytes that a step brought from the workers. */
+  async function trained(
+    args: readonly string[],
+    disturb?: (joiners: readonly Running[], join: () => Running) => Promise<void>,
+  ): Promise<{ loss: number; bytes: number }> {
+    let loss = Number.NaN;
+    let bytes = Number.NaN;
+    const many = [...args, '--epochs', '8'];
+    await ways.remote(many, { joiners: 2 }, async (coordinator, joiners, join) => {
+      const { url } = await coordinator.event(({ event }) => event === 'listening');
+      const metrics = async (): Promise<number> =>
+        ofWorkers(await (await fetch(`${url.replace(/^ws/, 'http')}/metrics`)).text());
+      await coordinator.event(({ event, epoch }) => event === 'epoch' && epoch === 1);
+      const before = await metrics();
+      await disturb?.(joiners, join);
+      await coordinator.event(({ event, epoch }) => event === 'epoch' && epoch === 7);
+      bytes = ((await metrics()) - before) / (6 * (NUM_STEPS / 3));
+      const { events } = await coordinator.end;
+      expect(events.at(-1)).toMatchObject({ event: 'done', samples: 8000 });
+      loss = events.findLast(({ event }) => event === 'epoch').trainLoss;
+    });
+    return { loss, bytes };
+  }
+
+  it('learns from a small part of the bytes', async () => {
+    const whole = await trained(['--reduction', 'fast']);
+    const part = await trained(wire);
+    expect(part.bytes).toBeLessThan(whole.bytes / 50);
+    expect(part.loss).toBeLessThan(1.5);
+    expect(whole.loss).toBeLessThan(part.loss);
+  });
+
+  it('goes on when a worker dies and another one comes', async () => {
+    const { loss } = await trained(wire, async ([first], join) => {
+      first!.kill('SIGKILL');
+      await join().event(({ event }) => event === 'step');
+    });
+    expect(loss).toBeLessThan(1.5);
+  });
+
+  it('is refused without the fast reduction, and says what else there is', async () => {
+    const { code, stderr } = await lockstep(['train', '--wire', 'topk:0.01']);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--wire topk:0\.01 needs --reduction fast: .*--wire int8/s);
+  });
+
+  it.each(['topk:0', 'topk:1', 'topk:many', 'topk:'])('is refused with a share that is none: %s', async (format) => {
+    const { code, stderr } = await lockstep(['train', '--reduction', 'fast', '--wire', format]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--wire topk.* has no share above 0 and below 1.*topk:0\.01/s);
+  });
+});
+
 it('refuses a format that does not exist, and names those that do', async () => {
   const { code, stderr } = await lockstep(['train', '--wire', 'fp8']);
   expect(code).toBe(2);

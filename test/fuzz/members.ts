@@ -1,5 +1,5 @@
 /** Attacks by those who say hello as they should, and become members, but not good ones. */
-import { coveringNodes, type RandomStream } from '@lockstep/core';
+import { coveringNodes, packSparse, type RandomStream } from '@lockstep/core';
 import { type CoordinatorMessage, encodeFrame, type MessageOf, type WorkerMessage } from '@lockstep/protocol';
 import type { Kind, Strike } from './attack.ts';
 import { hello, pick, randomBytes } from './frames.ts';
@@ -124,11 +124,53 @@ function badAnswer(random: RandomStream, target: Target, work: Work): { reason: 
   }
 }
 
+/** The same where only some entries of the sums are sent. */
+function badSparseAnswer(
+  random: RandomStream,
+  { numShards, numWeights, sumLength, numEntries = 0 }: Target,
+  work: Work,
+): { reason: string; frames: Buffer[] } {
+  const { assignment, generation, runStep } = work;
+  const nodes = coveringNodes(work, numShards);
+  const message = { type: 'result', assignment, generation, runStep, nodes, startedAt: 0, computeMs: 1 } as const;
+  const first = random.below(numWeights - numEntries);
+  const sums = {
+    indices: Uint32Array.from({ length: numEntries }, (_, i) => first + i),
+    values: Float32Array.from({ length: numEntries }, () => random.normal()),
+    tail: new Float32Array(sumLength - numWeights),
+  };
+  const sound = packSparse(sums);
+  const wrong = (bytes: Uint8Array) => ({ reason: 'wrong entries', frames: [said(message, [bytes])] });
+  switch (random.below(6)) {
+    case 0:
+      return wrong(sound.subarray(0, random.below(sound.length)));
+    case 1:
+      return wrong(Buffer.concat([sound, randomBytes(random, 1 + random.below(sound.length))]));
+    case 2:
+      return wrong(packSparse({ ...sums, indices: sums.indices.map((index) => index + numWeights) }));
+    case 3: {
+      // Numbers that do not end, or go far beyond all weights.
+      const bytes = sound.slice();
+      bytes.fill(random.below(2) === 0 ? 0xff : 0x80, bytes.length - 1 - random.below(numEntries));
+      return wrong(bytes);
+    }
+    case 4:
+      return wrong(new Uint8Array(nodes.length * sumLength * Float32Array.BYTES_PER_ELEMENT));
+    default: {
+      const { values, tail } = sums;
+      const where = random.below(2) === 0 ? values : tail;
+      where[random.below(where.length)] = pick(random, [Number.NaN, Number.POSITIVE_INFINITY]);
+      return { reason: 'not finite', frames: [said(message, [packSparse(sums)])] };
+    }
+  }
+}
+
 /** Takes work and answers it badly, until it is not trusted any more. */
 async function badWorker({ target, random, numFrames, tally, count }: Strike): Promise<void> {
   let numSent = 0;
   const client = await enter(target, true, (work) => {
-    const { reason, frames } = badAnswer(random, target, work);
+    const answer = target.numEntries === undefined ? badAnswer : badSparseAnswer;
+    const { reason, frames } = answer(random, target, work);
     for (const frame of frames) client.post(frame);
     count(frames.length);
     numSent += frames.length;
@@ -174,6 +216,11 @@ export const members: readonly Kind[] = [
   { name: 'unasked results', total: 15_000, perConnection: 3_000, strike: flood(true, unaskedResult, unasked) },
   { name: 'unasked failures', total: 9_000, perConnection: 3_000, strike: flood(true, unaskedFailure, unasked) },
   { name: 'bad answers', total: 900, perConnection: 3, strike: badWorker },
+];
+
+/** Those in a run whose workers send a part of their sums. */
+export const sparseMembers: readonly Kind[] = [
+  { name: 'bad sparse answers', total: 150, perConnection: 3, strike: badWorker },
 ];
 
 /** Takes work, stays in touch and never answers. Returns how to end it. */

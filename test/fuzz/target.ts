@@ -22,6 +22,9 @@ export interface Target {
   readonly sketch: readonly number[];
   /** Elements of a sum vector. */
   readonly sumLength: number;
+  readonly numWeights: number;
+  /** Entries of an answer, where only a part of the sums is sent. */
+  readonly numEntries: number | undefined;
   /** Longest WebSocket message that the coordinator takes. */
   readonly maxMessageBytes: number;
 }
@@ -34,9 +37,9 @@ export async function spy(port: number): Promise<Target> {
   };
   await client.until(() => job !== undefined);
   await client.leave();
-  const { topology, numSamples, numShards, batchSize, partitions, labelSmoothing, seed } = parseJob(job!);
+  const { topology, numSamples, numShards, batchSize, partitions, labelSmoothing, topk, seed } = parseJob(job!);
   const network = parseTopology(topology);
-  const { parameters, sumLength } = network.layout;
+  const { parameters, sumLength, numWeights } = network.layout;
   const sketch = await selfTestSketch({ network, labelSmoothing }, seed);
   const maxNodes = 2 * Math.log2(numShards);
   return {
@@ -48,6 +51,8 @@ export async function spy(port: number): Promise<Target> {
     partitionBytes: new ShardPlan(numSamples, numShards, batchSize).shardSize(0) * SAMPLE_BYTES,
     sketch,
     sumLength,
+    numWeights,
+    numEntries: topk,
     maxMessageBytes: HEADER_BYTES + maxNodes * sumLength * Float32Array.BYTES_PER_ELEMENT,
   };
 }

@@ -10,8 +10,8 @@ import {
   encodeSafetensors,
   fillFromTensors,
   type ParameterLayout,
+  type SumFormat,
   tensorsOf,
-  type WireFormat,
 } from '@lockstep/core';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
@@ -48,7 +48,7 @@ export interface Checkpoint {
   /** Kinds of engines that have taken part so far. */
   readonly engines: readonly string[];
   /** In which gradients travel; undefined while that is not decided. */
-  readonly wire: WireFormat | undefined;
+  readonly wire: SumFormat | undefined;
 }
 
 const manifestSchema = z.object({

@@ -1,9 +1,9 @@
 /** Every setting of a training run, once: the schema gives its type, its default, its check and its line of help. */
 import { LockstepError, optimizerDefaults, optimizerNames, scheduleNames } from '@lockstep/core';
-import { defaultRecipe, type Recipe } from '@lockstep/engine';
+import { defaultRecipe, learningRateFor, type Recipe, type Views, zooNames } from '@lockstep/engine';
 import { engineOptions } from '@lockstep/worker';
 import { z } from 'zod';
-import { wireSettings } from './wire-choice.ts';
+import { checkWire, wireSetting } from './wire-choice.ts';
 
 const positive = z.int().positive();
 const rate = z.number().positive();
@@ -20,11 +20,16 @@ export const dataOptions = {
 /** Which saved run; shared by the commands that use one. */
 export const runOption = z.string().min(1).default('latest').describe('folder of a run, or latest');
 
+const testShift = z.int().min(0).max(27, 'a picture of 28 pixels can be moved by 27 at most').optional();
+
 /** Shared by the commands that use a run: by default as it was evaluated when it was trained. */
-export const testFlipOption = z
-  .boolean()
-  .optional()
-  .describe('mean over each picture and its mirror image (default: as the run was evaluated when it was trained)');
+export const viewOptions = {
+  testFlip: z
+    .boolean()
+    .optional()
+    .describe('mean over each picture and its mirror image (default: as the run was evaluated when it was trained)'),
+  testShift: testShift.describe('mean over these in place and moved by so many pixels, diagonally (default: likewise)'),
+};
 
 /** Settings about other machines that take part. */
 const remoteOptions = {
@@ -46,7 +51,12 @@ const remoteOptions = {
 };
 
 export const trainOptions = z.strictObject({
-  model: z.string().min(1).default('mlp').describe('mlp, cnn, resnet, or the path of a Keras or tf.js model.json'),
+  model: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('mlp, cnn, resnet, or the path of a Keras or tf.js model.json (default: that of --recipe, or mlp)'),
+  recipe: z.enum(zooNames).optional().describe('the settings that suit this model, whatever --model is'),
   ...dataOptions,
   epochs: positive.optional().describe('passes over the training set'),
   batchSize: positive.optional().describe('samples per step, over all shards'),
@@ -55,7 +65,7 @@ export const trainOptions = z.strictObject({
     .default(8)
     .describe('shards of the data, a power of two; part of the result, unlike workers'),
   optimizer: z.enum(optimizerNames).optional().describe('update rule'),
-  learningRate: rate.optional().describe('peak learning rate'),
+  learningRate: rate.optional().describe("peak learning rate (default: the recipe's, adapted to the batch size)"),
   schedule: z.enum(scheduleNames).optional().describe('how the learning rate goes on from its peak'),
   warmupSteps: z.int().nonnegative().optional().describe('steps over which the learning rate rises to its peak'),
   momentum: z.number().min(0).lt(1).optional().describe('momentum of sgd (default 0.9, Nesterov)'),
@@ -85,6 +95,7 @@ export const trainOptions = z.strictObject({
     .boolean()
     .optional()
     .describe('evaluate on the mean over each picture and its mirror image, now and whenever the run is used'),
+  testShift: testShift.describe('and over these in place and moved by so many pixels up-left and down-right (0: not)'),
   targetAccuracy: z
     .number()
     .gt(0, 'a share above 0, such as 0.9')
@@ -106,12 +117,12 @@ export const trainOptions = z.strictObject({
     .max(2 ** 32 - 1)
     .default(0)
     .describe('seed of everything random'),
-  wire: z
-    .enum(wireSettings)
+  wire: wireSetting
     .default('fp32')
     .describe(
-      'how gradients and changes of the weights are rounded for the way; part of the result, like the seed; auto tries all with the remote workers and keeps the fastest',
-    ),
+      'how gradients and changes of the weights are rounded for the way: fp32, fp16 or int8; part of the result, like the seed; auto tries these with the remote workers and keeps the fastest; topk:0.01, with --reduction fast: a worker sends the largest hundredth of its gradients, keeps the rest for later steps, and what it keeps is lost when it leaves',
+    )
+    .meta({ placeholder: 'format' }),
   reduction: z
     .enum(['exact', 'fast'])
     .default('exact')
@@ -209,23 +220,37 @@ export function checkAgainst<Schema extends z.ZodType>(
 }
 
 /** @throws LockstepError `usage` that names the option */
-export const checkOptions = (options: TrainOptions): z.output<typeof trainOptions> =>
-  checkAgainst(trainOptions, options, 'train');
+export function checkOptions(options: TrainOptions): z.output<typeof trainOptions> {
+  const checked = checkAgainst(trainOptions, options, 'train');
+  checkWire(checked);
+  return checked;
+}
 
 /** A configuration but for how to reach the run, which is kept apart from it and not for everybody's eyes. */
 export const withoutAccess = ({ token: _, port: __, ...config }: TrainConfig): Omit<TrainConfig, 'token' | 'port'> =>
   config;
+
+/** The model that options ask for. */
+export const modelOf = ({ model, recipe }: Pick<TrainOptions, 'model' | 'recipe'>): string => model ?? recipe ?? 'mlp';
+
+/** What evaluation looks at. */
+export const viewsOf = ({ testFlip, testShift }: Pick<TrainConfig, 'testFlip' | 'testShift'>): Views => ({
+  flip: testFlip,
+  shift: testShift,
+});
 
 /** Fills in what the recipe decides. */
 export function resolveConfig(options: z.output<typeof trainOptions>, recipe: Recipe) {
   const optimizer = options.optimizer ?? recipe.optimizer;
   const defaults = optimizerDefaults[optimizer];
   const sameOptimizer = optimizer === recipe.optimizer;
+  const batchSize = options.batchSize ?? recipe.batchSize;
   return {
     ...options,
+    model: modelOf(options),
     epochs: options.epochs ?? recipe.epochs,
-    batchSize: options.batchSize ?? recipe.batchSize,
-    learningRate: options.learningRate ?? recipe.learningRate,
+    batchSize,
+    learningRate: options.learningRate ?? learningRateFor(recipe, optimizer, batchSize),
     schedule: options.schedule ?? recipe.schedule,
     warmupSteps: options.warmupSteps ?? recipe.warmupSteps,
     labelSmoothing: options.labelSmoothing ?? recipe.labelSmoothing,
@@ -234,6 +259,7 @@ export function resolveConfig(options: z.output<typeof trainOptions>, recipe: Re
     erase: options.erase ?? recipe.erase,
     ema: options.ema ?? recipe.ema,
     testFlip: options.testFlip ?? recipe.testFlip,
+    testShift: options.testShift ?? recipe.testShift,
     optimizer: {
       ...defaults,
       momentum: options.momentum ?? defaults.momentum,

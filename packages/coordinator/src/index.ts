@@ -1,6 +1,7 @@
 /** The run: `train()` yields events; `evaluate()`, `predict()` and `exportRun()` use the weights that it saved. */
 export {
   dataOptions,
+  resolveConfig,
   type TrainConfig,
   type TrainOptions,
   trainOptions,
@@ -23,3 +24,4 @@ export type { ClassScores, ScoreReport, Scores } from './scores.ts';
 export type { RunContext } from './setup.ts';
 export { train } from './train.ts';
 export { VERSION } from './version.ts';
+export { type WireSetting, wireSetting } from './wire-choice.ts';

@@ -5,7 +5,7 @@ import {
   learningRateAt,
   type Schedule,
   type ShardPlan,
-  type WireFormat,
+  type SumFormat,
 } from '@lockstep/core';
 import { chooseEngine } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent, ModelEvent, StepEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
@@ -63,7 +63,7 @@ export class Run {
   /** Kinds of engines that took part before the run was resumed. */
   #enginesBefore: readonly string[] = [];
   /** Of the latest step of this process; undefined before. */
-  #lastFormat: WireFormat | undefined;
+  #lastFormat: SumFormat | undefined;
   #target = new Target(undefined, undefined);
 
   private constructor(parts: RunParts) {
@@ -113,8 +113,8 @@ export class Run {
     const wire = new WireChoice(config.wire);
     const onStep = ({ runStep, wire: format, totalMs, answers }: StepReport): void => {
       const isShared = answers.some(({ member }) => member !== LOCAL);
-      const reason = wire.observe({ wire: format, totalMs, isShared });
-      if (reason !== undefined) report({ event: 'wire', format: wire.format, runStep: runStep + 1, reason });
+      const decision = wire.observe({ wire: format, totalMs, isShared });
+      if (decision) report({ event: 'wire', ...decision, runStep: runStep + 1 });
     };
     const workplace = await Workplace.open({
       config,
@@ -359,7 +359,7 @@ export class Run {
   }
 
   /** The format of the next steps. Where rounding begins, workers have the parameters as they are. */
-  #startFormat(): WireFormat {
+  #startFormat(): SumFormat {
     const { format } = this.#parts.wire;
     if (format !== 'fp32' && this.#lastFormat === 'fp32') {
       this.#pool.reference(this.#runStep)!.set(this.#pool.parameters(this.#runStep));
@@ -400,6 +400,7 @@ export class Run {
       schedule: config.schedule,
       seed: config.seed,
       ...(config.testFlip ? { testFlip: true } : {}),
+      ...(config.testShift > 0 ? { testShift: config.testShift } : {}),
       ...(config.wire === 'fp32' ? {} : { wire: config.wire }),
       runDir: this.folder.path,
     };
@@ -441,6 +442,7 @@ export class Run {
       weightsSha256: sha256,
       testAccuracy: String(done.testAccuracy),
       ...(this.#config.testFlip ? { testFlip: 'true' } : {}),
+      ...(this.#config.testShift > 0 ? { testShift: String(this.#config.testShift) } : {}),
     });
     await this.folder.removeAccess();
     return done;

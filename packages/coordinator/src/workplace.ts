@@ -20,6 +20,7 @@ import { Observatory } from './observe/index.ts';
 import type { RunFolder } from './run-folder.ts';
 import { CoordinatorServer, joinCommand, readTls, resolveToken, serveInvitation } from './server/index.ts';
 import { VERSION } from './version.ts';
+import { entriesOf } from './wire-choice.ts';
 
 /** Longest header of a worker's message; see the protocol's frames. */
 const HEADER_BYTES = 64 * 1024;
@@ -155,9 +156,11 @@ function openFleet(
   const { network, topology } = model;
   const { kind, device } = engine;
   const { labelSmoothing, augmentation, reduction, seed, numSamples, numShards, batchSize } = job;
+  const topk = entriesOf(config.wire, network.layout.numWeights);
   return new Fleet({
     plan,
     layout: network.layout,
+    numEntries: topk,
     sampleBytes: numElements(network.inputShape) + 1,
     pool,
     local:
@@ -169,7 +172,7 @@ function openFleet(
     terms: () => {
       const partitions = new Partitions(plan, dataset.train);
       const digests = [...partitions.digests];
-      const settings = { labelSmoothing, augmentation, reduction, seed, numSamples, numShards, batchSize };
+      const settings = { labelSmoothing, augmentation, reduction, topk, seed, numSamples, numShards, batchSize };
       const description = { topology, ...settings, partitions: digests };
       // Computed when the first worker connects, by an engine that was chosen because it works.
       const reference = pool.selfTest();

@@ -5,6 +5,7 @@
 // another, so that a slice whose thread died half-way can simply be computed again.
 
 export { pack16, pack8, round16, round8, unpack16, unpack8 } from "./rounding";
+export { takeLargest } from "./selection";
 
 /** dst[i] = a[i] + b[i]. */
 export function add(dst: usize, a: usize, b: usize, n: usize): void {

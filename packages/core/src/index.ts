@@ -1,5 +1,6 @@
 /** The algorithm of Lockstep with no I/O and no clock. */
-export { type Augmentation, augment, isAugmented, mirror } from './augment.ts';
+export { type Augmentation, augment, isAugmented, mirror, move } from './augment.ts';
+export { ErrorFeedback } from './error-feedback.ts';
 export { type ErrorCode, invariant, LockstepError } from './errors.ts';
 export { drawHeldOut } from './hold-out.ts';
 export { glorotUniform, type Initializer, initializeParameters, ones, zeros } from './initializers.ts';
@@ -29,6 +30,7 @@ export {
 } from './safetensors.ts';
 export { learningRateAt, type Schedule, type ScheduleName, scheduleNames } from './schedules.ts';
 export { type Range, ShardPlan } from './shards.ts';
+export { numEntries, packSparse, type SparseSums, unpackSparse } from './sparse.ts';
 export {
   type Addition,
   coveringNodes,
@@ -41,10 +43,12 @@ export {
 } from './tree.ts';
 export {
   BROADCAST,
+  changeFormat,
   pack,
   packedBytes,
   Rounding,
   type RoundingTerms,
+  type SumFormat,
   unpack,
   type WireFormat,
   wireFormats,

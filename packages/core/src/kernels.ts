@@ -21,6 +21,13 @@ export interface KernelFunctions {
   /** Undoes packing. @returns the byte offset behind what was read */
   unpack16(values: number, from: number, length: number): number;
   unpack8(values: number, from: number, length: number): number;
+  /**
+   * Moves the `count` values of largest magnitude out of `length`, and leaves zeros in their places; of equal ones it takes the
+   * first. NaN counts as the largest.
+   * @param indices receives their indices (unsigned 32-bit), ascending @param taken receives the values, in the same order
+   * @param counts room for 2048 unsigned 32-bit integers
+   */
+  takeLargest(values: number, length: number, count: number, indices: number, taken: number, counts: number): void;
   /** Copies records of `size` bytes: number `indices[i]` (unsigned 32-bit) to place i. */
   gather(into: number, from: number, indices: number, count: number, size: number): void;
   sumSquares(values: number, length: number): number;

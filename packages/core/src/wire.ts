@@ -10,6 +10,15 @@ import { purposes, RandomStream } from './random.ts';
 export const wireFormats = ['fp32', 'fp16', 'int8'] as const;
 export type WireFormat = (typeof wireFormats)[number];
 
+/**
+ * Formats of sums: with `topk` a worker sends few entries of its sum as float32 and keeps the rest for later; see `sparse.ts`.
+ * Nothing is rounded then but the changes of the weights.
+ */
+export type SumFormat = WireFormat | 'topk';
+
+/** How the changes of the weights are rounded, given the format of the sums. */
+export const changeFormat = (format: SumFormat): WireFormat => (format === 'topk' ? 'int8' : format);
+
 /** Values that share a scale. */
 const BLOCK = 256;
 /** Stands for the change of the weights among the nodes of the tree, which are numbered from 1. */

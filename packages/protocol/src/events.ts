@@ -36,10 +36,11 @@ export const modelEvent = z.object({
   learningRate: z.number(),
   schedule: z.string(),
   seed: count,
-  /** Set when evaluation takes the mean over each picture and its mirror image. */
+  /** Set when evaluation takes the mean over each picture and its mirror image, and when over both moved by so many pixels. */
   testFlip: z.boolean().optional(),
-  /** How gradients are rounded, where they are; `auto` is decided later. */
-  wire: z.enum(['fp16', 'int8', 'auto']).optional(),
+  testShift: count.optional(),
+  /** `fp16` or `int8`, to which gradients are rounded; `topk:` and the share of them that is sent; `auto`: decided later. */
+  wire: z.string().optional(),
   runDir: z.string(),
 });
 

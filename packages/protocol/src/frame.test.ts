@@ -63,6 +63,7 @@ const fromCoordinator: { readonly [Type in CoordinatorMessage['type']]: MessageO
     wire: 'int8',
   },
   change: { type: 'change', runStep: 1, wire: 'fp16' },
+  outcome: { type: 'outcome', assignment: 9, taken: true },
   cancel: { type: 'cancel', assignment: 9 },
   ping: { type: 'ping', sentAt: 0.125 },
   bye: { type: 'bye', code: 4000, reason: 'the run is over' },

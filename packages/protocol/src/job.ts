@@ -18,6 +18,8 @@ const description = z.object({
     .optional(),
   /** `fast`: all shards under a node of a result are one micro-batch; else each is one by itself. */
   reduction: z.enum(['exact', 'fast']).default('exact'),
+  /** Entries that a result in the format `topk` has; missing in runs without it. */
+  topk: z.int().min(1).max(1e9).optional(),
   seed: z
     .int()
     .min(0)

@@ -16,6 +16,8 @@ const ownTime = z.number();
 
 /** How sums of gradients and changes of parameters are rounded and packed. */
 export const wireFormat = z.enum(['fp32', 'fp16', 'int8']);
+/** With `topk` a worker sends some entries of its sums, and keeps the rest for its next ones. */
+const sumFormat = z.enum([...wireFormat.options, 'topk']);
 
 /** "I speak this version; this is who I am." The first message of a worker. */
 const hello = z.object({
@@ -46,7 +48,10 @@ const holds = z.object({ type: z.literal('holds'), shards });
 /** "Send me this partition from this byte on." */
 const fetch = z.object({ type: z.literal('fetch'), digest, offset: count });
 
-/** "Here are the partial sums of an assignment": the payload is one packed sum vector per node, in this order. */
+/**
+ * "Here are the partial sums of an assignment": the payload is one packed sum vector per node, in this order; with `topk` it is
+ * one for all of them.
+ */
 const result = z.object({
   type: z.literal('result'),
   assignment: count,
@@ -105,8 +110,14 @@ const work = z.object({
   from: shard,
   to: z.int().min(1).max(4096),
   /** Of the partial sums in the result, each of which was rounded when it was formed. */
-  wire: wireFormat,
+  wire: sumFormat,
 });
+
+/**
+ * "Your result of this assignment counts", or it does not, since others were faster or it was refused. Answers each result in
+ * the format `topk`: only now is it known what stays behind in the worker.
+ */
+const outcome = z.object({ type: z.literal('outcome'), assignment: count, taken: z.boolean() });
 
 /** "Others were faster: you need not finish this assignment, but answer it (failed will do), so that I can count on you again." */
 const cancel = z.object({ type: z.literal('cancel'), assignment: count });
@@ -124,6 +135,7 @@ export const coordinatorMessage = z.discriminatedUnion('type', [
   parameters,
   change,
   work,
+  outcome,
   cancel,
   ping,
   bye,

@@ -5,11 +5,13 @@ import {
   loadKernels,
   pack,
   packedBytes,
+  packSparse,
   purposes,
   RandomStream,
   Region,
   Rounding,
   ShardPlan,
+  unpackSparse,
   type WireFormat,
 } from '@lockstep/core';
 import { parseTopology, zoo } from '@lockstep/engine';
@@ -77,6 +79,21 @@ describe('an example of the README', () => {
       expect(coveringNodes({ from: given.from!, to: given.to! }, given.shards!)).toEqual(result);
     }
   });
+});
+
+it('packs a part of a sum as the README describes it', () => {
+  for (const line of block('sparse')) {
+    const at = line.indexOf('} ') + 1;
+    const { weights, indices, values, behind } = JSON.parse(line.slice(0, at));
+    const sums = {
+      indices: Uint32Array.from(indices),
+      values: Float32Array.from(values),
+      tail: Float32Array.from(behind),
+    };
+    const packed = packSparse(sums);
+    expect(Buffer.from(packed).toString('hex')).toBe(line.slice(at).trim());
+    expect(unpackSparse(packed, indices.length, weights, weights + behind.length)).toEqual(sums);
+  }
 });
 
 describe('rounding as the README describes it', () => {
@@ -161,7 +178,7 @@ describe('a table of the README', () => {
   it('has every field of a job', () => {
     const partitions = ['0'.repeat(64)];
     const augmentation = { flip: false, shift: 0, erase: 0 };
-    const settings = { labelSmoothing: 0, augmentation, seed: 0, numSamples: 1, numShards: 1, batchSize: 1 };
+    const settings = { labelSmoothing: 0, augmentation, topk: 1, seed: 0, numSamples: 1, numShards: 1, batchSize: 1 };
     const job = parseJob(describeJob({ topology: {}, ...settings, partitions }));
     expect(table('Job').map(([field]) => field)).toEqual(Object.keys(job));
   });

@@ -1,11 +1,13 @@
 /** Vectors in a pool's memory as they travel: rounded, packed, and back. */
 import {
+  changeFormat,
   invariant,
   type KernelFunctions,
   type ParameterLayout,
   pack,
   packedBytes,
   type RoundingTerms,
+  type SparseSums,
   unpack,
   type WireFormat,
 } from '@lockstep/core';
@@ -17,7 +19,16 @@ export function roundingTerms(
   seed: number,
   { numWeights }: Pick<ParameterLayout, 'numWeights'>,
 ): RoundingTerms | undefined {
-  return wire === 'fp32' ? undefined : { format: wire, seed, runStep, numWeights };
+  return wire === 'fp32' || wire === 'topk' ? undefined : { format: wire, seed, runStep, numWeights };
+}
+
+/** How the change is rounded to which a step leads; undefined where it is not. */
+export function changeTerms(
+  { wire, runStep }: StepPosition,
+  seed: number,
+  { numWeights }: Pick<ParameterLayout, 'numWeights'>,
+): RoundingTerms | undefined {
+  return wire === 'fp32' ? undefined : { format: changeFormat(wire), seed, runStep, numWeights };
 }
 
 export class PackedVectors {
@@ -52,6 +63,14 @@ export class PackedVectors {
     const from = wire === 'fp32' ? at : this.#scratch;
     this.#bytes(from, bytes.length).set(bytes);
     if (wire !== 'fp32') unpack(this.#kernels, wire, at, from, numWeights, length);
+  }
+
+  /** Puts a vector of `length` elements at `at` of which only some are not zero. */
+  scatter(at: number, { indices, values, tail }: SparseSums, length: number): void {
+    const vector = new Float32Array(this.#memory.buffer, at, length);
+    vector.fill(0);
+    for (const [i, index] of indices.entries()) vector[index] = values[i]!;
+    vector.set(tail, this.#layout.numWeights);
   }
 
   /**

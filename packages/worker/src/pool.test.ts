@@ -7,9 +7,10 @@ import {
   purposes,
   RandomStream,
   ShardPlan,
+  type SumFormat,
   type WireFormat,
 } from '@lockstep/core';
-import { parseTopology, zoo } from '@lockstep/engine';
+import { PLAIN_VIEW, parseTopology, zoo } from '@lockstep/engine';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fault } from './faults.ts';
 import type { Job, SharedSplit } from './job.ts';
@@ -39,7 +40,7 @@ const job: Job = {
   augmentation: undefined,
   optimizer: optimizerDefaults.adam,
   ema: 0,
-  testFlip: false,
+  views: PLAIN_VIEW,
   keepsReference: false,
   reduction: 'exact',
   seed: 3,
@@ -69,7 +70,7 @@ function open(numThreads: number, options: Partial<PoolOptions> = {}): WorkerPoo
   return pool;
 }
 
-const stepAt = (runStep: number, wire: WireFormat = 'fp32') => {
+const stepAt = (runStep: number, wire: SumFormat = 'fp32') => {
   const step = runStep % plan.stepsPerEpoch;
   const epoch = Math.floor(runStep / plan.stepsPerEpoch);
   return { epoch, step, runStep, wire, count: plan.stepSize(step), learningRate: 0.01 };
@@ -261,6 +262,54 @@ describe('WorkerPool', () => {
       expect(distance).toBeLessThan(wire === 'fp16' ? 1e-4 : 5e-3);
       expect(distance).toBeGreaterThan(0);
     });
+  });
+
+  it('takes entries for several nodes at once, and rounds nothing then but the change of the weights', async () => {
+    const openKeeping = (): WorkerPool => {
+      const pool = open(2, { job: { ...job, keepsReference: true } });
+      pool.reference(0)!.set(pool.parameters(0));
+      return pool;
+    };
+    const step = stepAt(0, 'topk');
+    const { numWeights, sumLength, numParameters } = network.layout;
+    const indices = Uint32Array.of(0, 7, 300, numWeights - 1);
+    const values = Float32Array.of(0.5, -2, 1e-3, 40);
+    const tail = [120, 30, 80];
+    const dense = new Float32Array(sumLength);
+    for (const [i, index] of indices.entries()) dense[index] = values[i]!;
+    dense.set(tail, numParameters);
+
+    const whole = openKeeping();
+    const sum = whole.accept(1, bytesOf(dense), 'fp32')!;
+    const expected = await whole.update(step, [sum], undefined);
+    const sparse = openKeeping();
+    // What lay in the same places before is gone.
+    const before = [1, 2, 3].map((node) => sparse.accept(node, bytesOf(dense.map(() => 1)), 'fp32')!);
+    sparse.release(before);
+    const partials = sparse.acceptSparse([2, 12, 13, 7], { indices, values, tail })!;
+    expect(partials.map(({ node }) => node)).toEqual([2, 12, 13, 7]);
+    expect(await sparse.update(step, partials, undefined)).toEqual(expected);
+    expect(expected).toEqual({ lossSum: 120, numCorrect: 30, count: 80 });
+    expect(digest(sparse.parameters(1))).toBe(digest(whole.parameters(1)));
+
+    const follower = open(1);
+    follower.change(1, sparse.packedChange('int8'), 'int8');
+    expect(digest(follower.parameters(1))).toBe(digest(sparse.reference(1)!));
+    sparse.release(partials);
+    while (sparse.acceptSparse([2, 3], { indices, values, tail }));
+    expect(sparse.acceptSparse([2, 3], { indices, values, tail })).toBeUndefined();
+  });
+
+  it('starts from what all workers have where sums are sent in part, and does not round them', async () => {
+    const pool = open(1, { job: { ...job, keepsReference: true } });
+    initializeParameters(network.layout, 9, pool.reference(0)!);
+    const other = open(2);
+    initializeParameters(network.layout, 9, other.parameters(0));
+    const sumOf = async (of: WorkerPool, wire: 'topk' | 'fp32'): Promise<string> => {
+      const [partial] = (await of.gradient(stepAt(0, wire), { from: 0, to: 8 }, true))!;
+      return createHash('sha256').update(of.packed(partial!, 'fp32')).digest('hex');
+    };
+    expect(await sumOf(pool, 'topk')).toBe(await sumOf(other, 'fp32'));
   });
 
   it('computes the same up to rounding when it takes shards together', async () => {

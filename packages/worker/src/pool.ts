@@ -10,6 +10,7 @@ import {
   loadKernels,
   type Range,
   ShardPlan,
+  type SparseSums,
   shardsUnder,
   sumsUnder,
   type WireFormat,
@@ -218,6 +219,20 @@ export class WorkerPool {
     if (at === undefined) return undefined;
     this.#vectors.unpack(at, bytes, wire, this.#network.layout.sumLength);
     return { node, at };
+  }
+
+  /**
+   * Takes sums from outside that stand for several nodes at once: all of it at the first, nothing at the others.
+   * @returns undefined when there is no room for them
+   */
+  acceptSparse(nodes: readonly number[], sums: SparseSums): PartialSum[] | undefined {
+    if (this.#free.length < nodes.length) return undefined;
+    const nothing = { indices: sums.indices.subarray(0, 0), values: sums.values.subarray(0, 0), tail: [] };
+    return nodes.map((node, i) => {
+      const at = this.#reserve();
+      this.#vectors.scatter(at, i === 0 ? sums : nothing, this.#network.layout.sumLength);
+      return { node, at };
+    });
   }
 
   /** A partial sum's vector as it travels; as float32 it is a view into the shared memory. */

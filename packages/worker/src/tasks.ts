@@ -1,5 +1,5 @@
 /** The messages between a pool and its threads. All are small; vectors stay in shared memory. */
-import type { Range, StatePointers, WireFormat } from '@lockstep/core';
+import type { Range, StatePointers, SumFormat } from '@lockstep/core';
 import type { EngineKind, Evaluation } from '@lockstep/engine';
 
 /** A partial sum: the sum vector of one node of the reduction tree, and its byte offset in shared memory. */
@@ -27,8 +27,8 @@ export interface StepPosition {
   readonly step: number;
   /** In the run, from 0; also the version of the parameters that it starts from. */
   readonly runStep: number;
-  /** How its sums, and the change of the parameters that it leads to, are rounded. */
-  readonly wire: WireFormat;
+  /** How its sums travel and are rounded, and with them the change of the parameters that it leads to. */
+  readonly wire: SumFormat;
 }
 
 /** One step of the run. */

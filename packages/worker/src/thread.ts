@@ -19,7 +19,7 @@ import {
   createEngine,
   type Engine,
   type Evaluation,
-  evaluateBothWays,
+  evaluateViews,
   type Network,
   numElements,
   parseTopology,
@@ -32,9 +32,15 @@ import { EpochOrders } from './epoch-orders.ts';
 import { inject } from './faults.ts';
 import { Gatherer } from './gather.ts';
 import { largestBatch, MARKS, NUM_MARKS, type ThreadSetup } from './job.ts';
-import { roundingTerms } from './packed-vectors.ts';
+import { changeTerms, roundingTerms } from './packed-vectors.ts';
 import { SubtreeSummer } from './subtree.ts';
 import type { ParameterVersion, PartialSum, Share, StepPlan, StepPosition, Task, TaskResults } from './tasks.ts';
+
+/** Of the sums of a step, and of the change of the weights that it leads to; undefined where nothing is rounded. */
+interface StepRounding {
+  readonly sums: Rounding | undefined;
+  readonly change: Rounding | undefined;
+}
 
 class Thread {
   readonly #setup: ThreadSetup;
@@ -143,7 +149,7 @@ class Thread {
         const norm = Math.sqrt(this.#squares.reduce((sum, square) => sum + square, 0)) / step.count;
         const { from, to } = share.slice;
         const scalars = this.#scalars(step, norm > clipNorm ? clipNorm / norm : 1);
-        this.#updateSlice(rounding, scalars, this.#setup.layout.sum + from * 4, from, to - from);
+        this.#updateSlice(rounding.change, scalars, this.#setup.layout.sum + from * 4, from, to - from);
       }
       if (!allArrived()) return;
       mark('ended');
@@ -161,7 +167,7 @@ class Thread {
     if (partials.length === 0) return;
     const terms = roundingTerms(step, this.#setup.job.seed, this.#network.layout);
     // A worker that is sent rounded changes has nothing but the reference.
-    const vector = terms && this.#setup.job.keepsReference ? 'reference' : 'parameters';
+    const vector = step.wire !== 'fp32' && this.#setup.job.keepsReference ? 'reference' : 'parameters';
     const engine = await this.#engineAt({ runStep, loads, vector });
     const { seed, reduction, numShards } = this.#setup.job;
     const summer = this.#summer(reduction === 'fast' ? numShards : terms ? 1 : engine.maxGroup);
@@ -197,9 +203,13 @@ class Thread {
     return summer;
   }
 
-  #rounding(step: StepPosition): Rounding | undefined {
-    const terms = roundingTerms(step, this.#setup.job.seed, this.#network.layout);
-    return terms && new Rounding(this.#kernels, terms);
+  #rounding(step: StepPosition): StepRounding {
+    const { seed } = this.#setup.job;
+    const [sums, change] = [roundingTerms, changeTerms].map((termsOf) => {
+      const terms = termsOf(step, seed, this.#network.layout);
+      return terms && new Rounding(this.#kernels, terms);
+    });
+    return { sums, change };
   }
 
   /** Gathers the samples of some shards into the thread's own buffer number `place`, and changes their pictures as the job says. */
@@ -234,14 +244,14 @@ class Thread {
 
   /** Forms partial sums from others, over a slice of the vectors. */
   #combine({ share, step, combinations }: Extract<Task, { kind: 'combine' }>): undefined {
-    const rounding = this.#rounding(step);
+    const { sums } = this.#rounding(step);
     const scratch = this.#setup.layout.scratch[share.index]!;
     const { from, to } = share.slice;
     for (const { node, at, sources } of combinations) {
       const nodes = sources.map((source) => source.node);
       const reduction = planReduction(nodes, node, this.#setup.job.numShards);
       const offsets = sources.map((source) => source.at);
-      reduceBlocks(this.#kernels, reduction, offsets, scratch, from, to, rounding, (block, start, length) =>
+      reduceBlocks(this.#kernels, reduction, offsets, scratch, from, to, sums, (block, start, length) =>
         this.#kernels.copy(at + start * 4, block, length),
       );
     }
@@ -253,7 +263,7 @@ class Thread {
    * @param scalars undefined: only leave the sum and its squares behind, since the update needs the whole norm
    */
   #reduceAndUpdate(
-    rounding: Rounding | undefined,
+    rounding: StepRounding,
     share: Share,
     partials: readonly PartialSum[],
     tail: number,
@@ -265,9 +275,9 @@ class Thread {
     const { from, to } = share.slice;
     const reduction = this.#planFor(partials);
     const scratch = layout.scratch[share.index]!;
-    reduceBlocks(this.#kernels, reduction, sources, scratch, from, to, rounding, (block, start, length) => {
+    reduceBlocks(this.#kernels, reduction, sources, scratch, from, to, rounding.sums, (block, start, length) => {
       const end = start + length;
-      if (scalars) this.#updateSlice(rounding, scalars, block, start, length);
+      if (scalars) this.#updateSlice(rounding.change, scalars, block, start, length);
       else this.#keepSum(block, start, length);
       const first = Math.max(start, numParameters);
       if (first < end) this.#kernels.copy(tail + (first - numParameters) * 4, block + (first - start) * 4, end - first);
@@ -352,7 +362,7 @@ class Thread {
       images: images.slice(from * size, to * size),
       labels: labels.slice(from, to),
     };
-    return this.#setup.job.testFlip ? evaluateBothWays(engine, this.#network, samples) : engine.evaluate(samples);
+    return evaluateViews(engine, this.#network, samples, this.#setup.job.views);
   }
 }
 

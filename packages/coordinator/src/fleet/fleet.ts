@@ -2,16 +2,10 @@
  * The workers of a run and the steps that they do together, over real or simulated connections. The local pool adds up
  * and updates; if it has a part in the work, it computes like the others.
  */
-import {
-  coveringNodes,
-  LockstepError,
-  type ParameterLayout,
-  packedBytes,
-  type Range,
-  type ShardPlan,
-} from '@lockstep/core';
+import { LockstepError, type ParameterLayout, type Range, type ShardPlan } from '@lockstep/core';
 import type { CloseReason, MessageOf, WorkerMessage } from '@lockstep/protocol';
-import type { PartialSum, StepPlan, StepSums } from '@lockstep/worker';
+import type { StepPlan, StepSums } from '@lockstep/worker';
+import { takeAnswer } from './answers.ts';
 import type { Clock } from './clock.ts';
 import { Counters } from './counters.ts';
 import { type Connection, Crew, LOCAL, type MemberFacts } from './crew.ts';
@@ -31,6 +25,8 @@ export interface FleetOptions {
   readonly plan: ShardPlan;
   /** Of the parameters and the sum vectors. */
   readonly layout: Pick<ParameterLayout, 'numWeights' | 'sumLength'>;
+  /** Entries of a remote answer in the format `topk`; undefined in runs without it. */
+  readonly numEntries: number | undefined;
   /** Bytes of one sample with its label. */
   readonly sampleBytes: number;
   readonly pool: Accumulator;
@@ -288,40 +284,33 @@ export class Fleet {
   }
 
   #result(id: string, message: MessageOf<WorkerMessage, 'result'>, payload: Uint8Array): void {
-    const { pool, layout, plan, clock } = this.#options;
-    const { assignment, nodes, computeMs, startedAt } = message;
+    const { assignment } = message;
     const owed = this.#ledger.get(assignment);
     if (owed?.member !== id) {
       this.#refuseUnasked(id);
       return;
     }
+    const taken = this.#take(owed, message, payload);
+    // The worker waits for it: only then it knows what it holds back.
+    if (owed.step.plan.wire === 'topk') this.#crew.send(id, { type: 'outcome', assignment, taken });
+  }
+
+  /** Takes an answer that was owed. Returns whether anything of it counts. */
+  #take(owed: Owed<StepRun>, message: MessageOf<WorkerMessage, 'result'>, payload: Uint8Array): boolean {
+    const { pool, layout, numEntries, plan, clock } = this.#options;
+    const { assignment, step, member } = owed;
+    const { computeMs, startedAt } = message;
     const ms = this.#ledger.settle(clock.now(), owed);
-    const refusal = refusalOf(owed, message, payload, layout, plan.numShards);
-    if (refusal !== undefined) {
-      this.#refuse(owed, refusal);
-      return;
-    }
-    const { step } = owed;
-    const values = new Map<number, PartialSum>();
-    const size = payload.length / nodes.length;
-    for (const [i, node] of nodes.entries()) {
-      if (!step.isOpen(assignment) || !step.machine.wants(node)) {
-        this.refused.add('duplicate');
-        continue;
-      }
-      const value = pool.accept(node, payload.subarray(i * size, (i + 1) * size), step.plan.wire);
-      // Somebody computes it again, when others have made room.
-      if (value) values.set(node, value);
-      else this.refused.add('no room');
-    }
-    if (![...values.values()].every((value) => pool.isFinite(value))) {
-      pool.release([...values.values()]);
-      this.#refuse(owed, 'not finite');
-      return;
+    const terms = { layout, numShards: plan.numShards, numEntries, pool, refused: this.refused };
+    const taken = takeAnswer(owed, message, payload, terms);
+    if (taken.kind === 'refused') {
+      this.#refuse(owed, taken.reason);
+      return false;
     }
     this.#ledger.measure(owed, ms, computeMs);
-    if (step.isOpen(assignment)) step.answer(owed, values, computeMs, startedAt);
-    else this.#offer(this.#crew.get(id));
+    if (step.isOpen(assignment)) step.answer(owed, taken.values, computeMs, startedAt);
+    else this.#offer(this.#crew.get(member));
+    return taken.values.size > 0;
   }
 
   /** An answer that nobody asked for. */
@@ -385,18 +374,4 @@ export class Fleet {
       'Start workers with lockstep join, lower --min-workers, or raise --join-timeout; then go on with --resume latest.',
     );
   }
-}
-
-/** Why an answer is not one to the assignment; undefined when it is. */
-function refusalOf(
-  { generation, step, range }: Owed<StepRun>,
-  message: MessageOf<WorkerMessage, 'result'>,
-  payload: Uint8Array,
-  { numWeights, sumLength }: FleetOptions['layout'],
-  numShards: number,
-): string | undefined {
-  if (message.generation !== generation || message.runStep !== step.plan.runStep) return 'wrong generation';
-  if (message.nodes.join() !== coveringNodes(range, numShards).join()) return 'other shards';
-  const expected = message.nodes.length * packedBytes(step.plan.wire, numWeights, sumLength);
-  return payload.length === expected ? undefined : 'wrong length';
 }

@@ -10,6 +10,7 @@ export type Accumulator = Pick<
   | 'gradient'
   | 'cancel'
   | 'accept'
+  | 'acceptSparse'
   | 'isFinite'
   | 'release'
   | 'update'

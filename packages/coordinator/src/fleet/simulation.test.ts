@@ -25,6 +25,22 @@ async function check(seed: number): Promise<void> {
   expect(Math.max(...disturbed.stepMs), what).toBeLessThan(LONGEST_STEP_MS);
 }
 
+/** Of gradients that a worker may hold back nothing is lost but what it takes along, and nothing counts twice. */
+async function checkSparse(seed: number): Promise<number> {
+  const { run, counts, withheld } = disturbedRun(seed, 'topk');
+  const { sums, numHeld } = await run;
+  const what = `seed ${seed}`;
+  expect(
+    sums.map(({ count }) => count),
+    what,
+  ).toEqual(counts);
+  expect(numHeld, what).toBe(0);
+  const { missing, kept } = withheld();
+  const difference = missing.map((value, i) => Math.abs(value - kept[i]!));
+  expect(Math.max(...difference), what).toBeLessThan(1e-4);
+  return Math.max(...kept.map(Math.abs));
+}
+
 if (only !== undefined) {
   it(`one schedule again: ${only}`, async () => {
     const { run } = disturbedRun(Number(only));
@@ -43,4 +59,11 @@ describe.skipIf(only !== undefined)('any schedule of joins, kills, delays and li
     },
     120_000,
   );
+
+  it('loses no gradient that a worker holds back, and uses none twice', async () => {
+    const withheld: number[] = [];
+    for (let seed = 0; seed < Number(runs) / 4; seed++) withheld.push(await checkSparse(seed));
+    // Else there was nothing to be lost.
+    expect(withheld.filter((value) => value > 0.01).length).toBeGreaterThan(withheld.length / 2);
+  }, 120_000);
 });

@@ -26,6 +26,7 @@ async function meanStepMs(remoteMsPerShard: number): Promise<number> {
   const fleet = new Fleet({
     plan,
     layout: TOY_LAYOUT,
+    numEntries: undefined,
     sampleBytes: 5,
     pool: new ToyPool(plan, clock, LOCAL_MS),
     local: { name: 'local', threads: 1, engine: 'toy', device: 'cpu', runtime: 'node' },

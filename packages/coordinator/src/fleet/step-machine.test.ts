@@ -26,11 +26,12 @@ const able = (msPerShard: number, shards?: readonly [number, number]): Planned =
 };
 
 /** Assignments are numbered from 1 in the order in which they are given out. */
-function begin(planned: Readonly<Record<string, Planned>>, graceMs = 0) {
+function begin(planned: Readonly<Record<string, Planned>>, graceMs = 0, isWhole = false) {
   let last = 0;
   const machine = new StepMachine<string>({
     numShards,
     timing,
+    isWhole,
     arbiter: 'local',
     nextAssignment: () => ++last,
     graceMs: () => graceMs,
@@ -234,6 +235,41 @@ describe('several answers for the same shards', () => {
     answer(131, 4, 'd:5');
     expect(answer(140, 1, 'a:2')).toEqual(['discard a:2']);
     expect([...machine.values.values()]).toEqual(['c:4', 'd:5']);
+  });
+});
+
+describe('answers that are taken as a whole', () => {
+  const speculated = () => {
+    const begun = begin({ a: able(10, [0, 5]), b: able(200, [5, 8]), c: able(10), d: able(10) }, 0, true);
+    expect(told(begun.machine.tick(150))).toEqual(['#3 c 0-3 speculated', '#4 d 3-5 speculated']);
+    return begun;
+  };
+
+  it('are given back whole when somebody has covered a part of them, which others then do', () => {
+    const { machine, answer } = speculated();
+    expect([1, 3].map((assignment) => machine.isOpen(assignment))).toEqual([true, true]);
+    expect(machine.wantsAll({ from: 0, to: 5 })).toBe(true);
+    expect(answer(160, 3, 'c:4', 'c:10')).toEqual([]);
+    expect(machine.wantsAll({ from: 0, to: 5 })).toBe(false);
+    expect(machine.wantsAll({ from: 3, to: 5 })).toBe(true);
+    expect(answer(170, 1, 'a:2', 'a:12')).toEqual(['discard a:2', 'discard a:12']);
+    expect(answer(180, 4, 'd:11', 'd:12')).toEqual([]);
+    expect(answer(190, 2, 'b:13', 'b:7')).toEqual(['commit']);
+    expect([...machine.values.values()]).toEqual(['c:4', 'c:10', 'd:11', 'd:12', 'b:13', 'b:7']);
+  });
+
+  it('leave what is missing to somebody when nobody computes it any more', () => {
+    const { machine, answer } = speculated();
+    answer(160, 3, 'c:4', 'c:10');
+    for (const gone of ['c', 'd']) expect(told(machine.remove(165, gone))).toEqual([]);
+    expect(answer(170, 1, 'a:2', 'a:12')).toEqual(['discard a:2', 'discard a:12', '#5 a 3-5 lost']);
+  });
+
+  it('are taken when nothing of them is covered', () => {
+    const { machine, answer } = speculated();
+    expect(answer(160, 1, 'a:2', 'a:12')).toEqual([]);
+    expect(answer(170, 3, 'c:4', 'c:10')).toEqual(['discard c:4', 'discard c:10']);
+    expect([...machine.values.values()]).toEqual(['a:2', 'a:12']);
   });
 });
 

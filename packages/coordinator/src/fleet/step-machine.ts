@@ -63,6 +63,8 @@ interface Assignment {
 export interface StepMachineOptions {
   readonly numShards: number;
   readonly timing: Timing;
+  /** Whether an answer is taken as a whole or not at all: its partial sums say nothing one by one. */
+  readonly isWhole: boolean;
   /** Who computes again what a member says is not finite: the coordinator itself, member or not. */
   readonly arbiter: string;
   readonly nextAssignment: () => number;
@@ -150,13 +152,22 @@ export class StepMachine<Value> {
     return !this.#committed && !this.#isCovered(shardsUnder(node, this.#options.numShards));
   }
 
+  /** Whether an answer over these shards is still of use where answers are whole: nobody else has covered any of them. */
+  wantsAll({ from, to }: Range): boolean {
+    return !this.#committed && this.#uncovered({ from, to }).length === to - from;
+  }
+
   /** An answer that was checked: the partial sums of all its nodes that are wanted. */
   answer(now: number, assignment: number, values: ReadonlyMap<number, Value>): StepAction<Value>[] {
     const open = this.#open.get(assignment);
     if (!open || this.#committed) return [...values.values()].map((value) => ({ kind: 'discard', value }));
     this.#close(open);
     const actions: StepAction<Value>[] = [];
-    for (const [node, value] of values) actions.push(...this.#cover(node, value));
+    if (this.#options.isWhole && !this.wantsAll(open.range)) {
+      for (const value of values.values()) actions.push({ kind: 'discard', value });
+    } else {
+      for (const [node, value] of values) actions.push(...this.#cover(node, value));
+    }
     return [...actions, ...this.#proceed(now)];
   }
 

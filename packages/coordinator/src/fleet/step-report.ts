@@ -1,5 +1,5 @@
 /** What a step took, and who held it up: for displays, metrics and traces. Moments are milliseconds since 1970. */
-import type { WireFormat } from '@lockstep/core';
+import type { SumFormat } from '@lockstep/core';
 import type { StepMarks, StepPosition } from '@lockstep/worker';
 import { LOCAL } from './crew.ts';
 
@@ -28,7 +28,7 @@ export interface Answer {
 }
 
 export interface StepReport {
-  readonly wire: WireFormat;
+  readonly wire: SumFormat;
   /** Of the first of them. */
   readonly runStep: number;
   /** Steps that were done in one go; durations are means over them. */

@@ -1,5 +1,5 @@
 /** One step that several members do together: carries out what its state machine decides. */
-import { LockstepError, type Range, type ShardPlan } from '@lockstep/core';
+import { changeFormat, LockstepError, type Range, type ShardPlan } from '@lockstep/core';
 import { encodeFrame } from '@lockstep/protocol';
 import type { PartialSum, StepPlan } from '@lockstep/worker';
 import type { Clock } from './clock.ts';
@@ -65,6 +65,7 @@ export class StepRun {
     this.machine = new StepMachine({
       numShards: tools.plan.numShards,
       timing: tools.timing,
+      isWhole: plan.wire === 'topk',
       arbiter: LOCAL,
       nextAssignment: tools.nextAssignment,
       graceMs: (member, range) => this.#missingBytes(member, range) * GRACE_MS_PER_BYTE,
@@ -221,7 +222,8 @@ export class StepRun {
   }
 
   #changeFrame(): Uint8Array {
-    const { runStep, wire } = this.plan;
+    const { runStep } = this.plan;
+    const wire = changeFormat(this.plan.wire);
     this.#change ??= encodeFrame({ type: 'change', runStep, wire }, [this.#tools.pool.packedChange(wire)]);
     return this.#change;
   }

@@ -40,6 +40,9 @@ class Schedule {
   readonly #random: RandomStream;
   readonly #numShards: number;
   readonly #machine: StepMachine<Value>;
+  readonly #isWhole: boolean;
+  /** Handed in with the latest answer. */
+  #latest: ReadonlySet<Value> = new Set();
   readonly #present = new Set<string>();
   readonly #open = new Map<number, Given>();
   readonly #handedIn: Value[] = [];
@@ -50,6 +53,7 @@ class Schedule {
   #numCommits = 0;
 
   constructor(seed: number) {
+    this.#isWhole = seed % 2 === 1;
     const random = new RandomStream(seed, purposes.jitter, 0, 0, 0);
     this.#seed = seed;
     this.#random = random;
@@ -57,6 +61,7 @@ class Schedule {
     this.#machine = new StepMachine<Value>({
       numShards: this.#numShards,
       timing,
+      isWhole: this.#isWhole,
       arbiter: ARBITER,
       nextAssignment: () => ++this.#numAssignments,
       graceMs: () => random.below(2) * random.below(200),
@@ -161,14 +166,19 @@ class Schedule {
     const wanted = nodes.filter((node) => !isChecked || this.#machine.wants(node));
     const values = new Map(wanted.map((node) => [node, { numDiscards: 0 }]));
     this.#handedIn.push(...values.values());
+    this.#latest = new Set(values.values());
     if (isOpen) this.#open.delete(assignment);
     this.#carryOut(this.#machine.answer(this.#now, assignment, values));
   }
 
   #carryOut(actions: readonly StepAction<Value>[]): void {
     for (const action of actions) {
-      if (action.kind === 'discard') action.value.numDiscards++;
-      else this.#hold(!this.isComplete, `there is no ${action.kind} behind the end`);
+      if (action.kind === 'discard') {
+        action.value.numDiscards++;
+        // Whoever sent it was told that it counts.
+        const isLatest = this.#latest.has(action.value);
+        this.#hold(isLatest || !this.#isWhole, 'where answers are whole, what was taken is not given back');
+      } else this.#hold(!this.isComplete, `there is no ${action.kind} behind the end`);
       if (action.kind === 'commit') this.#numCommits++;
       if (action.kind === 'cancel') this.#open.get(action.assignment)!.cancelled = true;
       if (action.kind !== 'assign') continue;

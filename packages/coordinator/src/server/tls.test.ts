@@ -74,7 +74,7 @@ describe('a server with TLS', () => {
     const { server, workers } = await openServer({ tls });
     expect(server.url).toBe(`wss://127.0.0.1:${server.port}`);
     const { socket } = await join(server.url, { token: TOKEN });
-    expect(socket?.protocol).toBe('lockstep.2');
+    expect(socket?.protocol).toBe('lockstep.3');
     expect(workers).toHaveLength(1);
 
     const client = connectTls({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false });

@@ -96,15 +96,15 @@ describe('a WebSocket', () => {
 
   it('of another version gets 426, and without one 400', async () => {
     const { server } = await openServer();
-    const other = await join(server.url, { token: TOKEN, protocols: ['lockstep.3'] });
+    const other = await join(server.url, { token: TOKEN, protocols: ['lockstep.4'] });
     expect(other).toMatchObject({
       status: 426,
-      body: { code: 'version', message: expect.stringContaining('lockstep.2') },
+      body: { code: 'version', message: expect.stringContaining('lockstep.3') },
     });
-    expect(other.body?.message).toContain('lockstep.2');
+    expect(other.body?.message).toContain('lockstep.3');
     const none = await join(server.url, { token: TOKEN, protocols: [] });
     expect(none).toMatchObject({ status: 400, body: { code: 'subprotocol' } });
-    const both = await join(server.url, { token: TOKEN, protocols: ['lockstep.3', SUBPROTOCOL] });
+    const both = await join(server.url, { token: TOKEN, protocols: ['lockstep.4', SUBPROTOCOL] });
     expect(both.socket?.protocol).toBe(SUBPROTOCOL);
   });
 

@@ -96,6 +96,15 @@ describe('the pool of a tab', () => {
     expect((await sumsOf(other, 1, 0, 4, 'fp32')).bits).toEqual(expected);
   });
 
+  it('does not round sums of which only a part is sent', async () => {
+    const pool = await openPool(2);
+    pool.load(0, parametersOf(5));
+    const expected = (await sumsOf(pool, 0, 0, 4, 'fp32')).bits;
+    const partials = (await pool.gradient({ ...positionOf(0), wire: 'topk' }, { from: 0, to: 4 }))!;
+    const bytes = Buffer.concat(partials.map((partial) => pool.packed(partial, 'fp32')));
+    expect(createHash('sha256').update(bytes).digest('hex')).toBe(expected.sha256);
+  });
+
   it('can be cancelled, and then asked again', async () => {
     const pool = await openPool(1);
     pool.load(0, parametersOf(5));

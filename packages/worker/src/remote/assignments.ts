@@ -1,11 +1,13 @@
 /** What a worker is asked to compute, done one after the other in the order in which it was asked. */
 import { LockstepError, packedBytes, releaseWhole, type WireFormat } from '@lockstep/core';
 import { type CoordinatorMessage, FrameError, type MessageOf } from '@lockstep/protocol';
+import type { PartialSum } from '../tasks.ts';
 import type { Connection } from './connection.ts';
 import type { Fetcher } from './fetcher.ts';
 import type { RemoteJob } from './job.ts';
 import { Mailbox } from './mailbox.ts';
 import type { GradientPool } from './roles.ts';
+import { SparseResults } from './sparse-results.ts';
 import { follow } from './within.ts';
 
 export type Work = MessageOf<CoordinatorMessage, 'work'>;
@@ -25,6 +27,8 @@ export interface AssignmentsOptions {
   readonly job: RemoteJob;
   readonly connection: Connection;
   readonly fetcher: Fetcher;
+  /** From a result in the format `topk` to what the coordinator says of it. */
+  readonly outcomeMs: number;
   /** Called when a result was handed to the connection. */
   readonly onDone: (work: Work, computeMs: number) => void;
 }
@@ -32,6 +36,8 @@ export interface AssignmentsOptions {
 export class Assignments {
   readonly #options: AssignmentsOptions;
   readonly #queue = new Mailbox<Item>();
+  /** Only where the job has results in the format `topk`. What it holds back is lost with the connection. */
+  readonly #sparse: SparseResults | undefined;
   /** The step of the parameters that came last. */
   #runStep: number | undefined;
   #numWaiting = 0;
@@ -45,6 +51,10 @@ export class Assignments {
 
   constructor(options: AssignmentsOptions) {
     this.#options = options;
+    const { job, connection, outcomeMs } = options;
+    const { topk: numEntries, network } = job;
+    if (numEntries === undefined) return;
+    this.#sparse = new SparseResults({ layout: network.layout, numEntries, connection, outcomeMs });
   }
 
   /** @returns rejects when the process cannot go on; ends with {@link stop} */
@@ -85,6 +95,7 @@ export class Assignments {
     if (work.from >= work.to || work.to > plan.numShards || work.step >= plan.stepsPerEpoch) {
       throw new FrameError(`work on shards ${work.from} to ${work.to} at step ${work.step}, which do not exist`);
     }
+    if (work.wire === 'topk' && !this.#sparse) throw new FrameError('work in a format that the job does not have');
     if (this.#numWaiting >= MAX_WAITING) throw new FrameError(`more than ${MAX_WAITING} assignments that wait`);
     if (work.runStep !== this.#runStep) {
       this.#failed(work.assignment, `the parameters of step ${work.runStep} are not there`);
@@ -92,6 +103,12 @@ export class Assignments {
     }
     this.#numWaiting++;
     this.#queue.push({ kind: 'work', work });
+  }
+
+  /** Whether a result counts. @throws FrameError when that is not what is waited for */
+  outcome({ assignment, taken }: MessageOf<CoordinatorMessage, 'outcome'>): void {
+    if (!this.#sparse) throw new FrameError('an outcome of a result that has none');
+    this.#sparse.outcome(assignment, taken);
   }
 
   cancel(assignment: number): void {
@@ -150,7 +167,7 @@ export class Assignments {
       else await this.#compute(pool, work, signal);
     } catch (error) {
       const { message } = error as Error;
-      this.#failed(assignment, message);
+      this.#failed(assignment, signal.aborted ? CANCELLED : message);
       // A thread is stuck, perhaps in native code: nothing can be computed here any more.
       if (error instanceof LockstepError && error.code === 'worker-timeout') throw error;
     } finally {
@@ -169,15 +186,30 @@ export class Assignments {
       this.#failed(assignment, CANCELLED);
       return;
     }
-    // One result is on its way while the next is computed, and no more: a slow line does not fill the memory.
-    await this.#sending;
-    const nodes = partials.map(({ node }) => node);
-    this.#sending = this.#options.connection.send(
-      { type: 'result', assignment, generation, runStep, nodes, startedAt: started, computeMs },
-      partials.map((partial) => pool.packed(partial, wire)),
-    );
-    pool.release(partials);
+    try {
+      // One result is on its way while the next is computed, and no more: a slow line does not fill the memory.
+      await this.#sending;
+      const nodes = partials.map(({ node }) => node);
+      const payload = await this.#payload(pool, work, partials, signal);
+      this.#sending = this.#options.connection.send(
+        { type: 'result', assignment, generation, runStep, nodes, startedAt: started, computeMs },
+        payload,
+      );
+    } finally {
+      pool.release(partials);
+    }
     this.#options.onDone(work, computeMs);
+  }
+
+  async #payload(
+    pool: GradientPool,
+    { assignment, step, wire }: Work,
+    partials: readonly PartialSum[],
+    signal: AbortSignal,
+  ): Promise<Uint8Array[]> {
+    if (wire !== 'topk') return partials.map((partial) => pool.packed(partial, wire));
+    const sums = partials.map((partial) => pool.packed(partial, 'fp32'));
+    return [await this.#sparse!.pack(assignment, sums, this.#options.job.plan.stepSize(step), signal)];
   }
 }
 

@@ -13,8 +13,10 @@ export interface RemoteJob extends JobDescription {
 /** @throws LockstepError when this version cannot do the job */
 export function readJob(text: JobText): RemoteJob {
   const description = parse(text);
-  const { topology, numSamples, numShards, batchSize } = description;
+  const { topology, topk, numSamples, numShards, batchSize } = description;
   const network = parseTopology(topology);
+  if (topk !== undefined && topk > network.layout.numWeights)
+    throw notUnderstood('topk is more than there are weights');
   const plan = new ShardPlan(numSamples, numShards, batchSize);
   return { ...description, hash: text.hash, network, plan, layoutHash: layoutHash(network.layout.parameters) };
 }
@@ -23,14 +25,17 @@ function parse(text: JobText): JobDescription {
   try {
     return parseJob(text);
   } catch (error) {
-    throw new LockstepError(
-      'coordinator-refused',
-      `The coordinator sent a job that this worker does not understand: ${(error as Error).message}`,
-      'Install the same version of Lockstep on both machines.',
-      { cause: error },
-    );
+    throw notUnderstood((error as Error).message, error);
   }
 }
+
+const notUnderstood = (reason: string, cause?: unknown): LockstepError =>
+  new LockstepError(
+    'coordinator-refused',
+    `The coordinator sent a job that this worker does not understand: ${reason}`,
+    'Install the same version of Lockstep on both machines.',
+    { cause },
+  );
 
 /** Bytes of a shard's partition: its pictures, then its labels. */
 export const partitionBytes = ({ plan, network }: RemoteJob, shard: number): number =>

@@ -1,6 +1,6 @@
 /** The pool of a remote worker in Node.js: threads, each with the best engine that works on this machine. */
 import { optimizerDefaults } from '@lockstep/core';
-import { chooseEngine, numEngineThreads } from '@lockstep/engine';
+import { chooseEngine, numEngineThreads, PLAIN_VIEW } from '@lockstep/engine';
 import type { RemoteJob } from './job.ts';
 import type { JoinConfig } from './options.ts';
 import type { OpenedPool } from './roles.ts';
@@ -43,7 +43,7 @@ export async function openThreadPool(
       device: engine.device,
       optimizer: optimizerDefaults.sgd,
       ema: 0,
-      testFlip: false,
+      views: PLAIN_VIEW,
       keepsReference: false,
     },
     network,

@@ -131,6 +131,9 @@ class Session {
       case 'work':
         assignments.work(message);
         break;
+      case 'outcome':
+        assignments.outcome(message);
+        break;
       case 'cancel':
         assignments.cancel(message.assignment);
         break;
@@ -148,7 +151,8 @@ class Session {
     connection.watch(heartbeatMs, heartbeatMisses);
     const fetcher = new Fetcher({ job, connection, store, partMs: settings.partMs, emit });
     const onDone = (work: Work, computeMs: number): void => this.#count(job, work, computeMs);
-    const assignments = new Assignments({ job, connection, fetcher, onDone });
+    const { outcomeMs } = settings;
+    const assignments = new Assignments({ job, connection, fetcher, outcomeMs, onDone });
     const entered = { id: member, job, fetcher, assignments };
     jobs.prepare(job).then(
       (prepared) => {

@@ -1,5 +1,5 @@
 /** One run under a seeded schedule of joins, kills, stops, slowness and lies. The same seed gives the same run. */
-import { purposes, RandomStream, ShardPlan, wireFormats } from '@lockstep/core';
+import { purposes, RandomStream, ShardPlan, type SumFormat, wireFormats } from '@lockstep/core';
 import { describeJob } from '@lockstep/protocol';
 import type { StepPlan, StepSums } from '@lockstep/worker';
 import { Fleet, type FleetReport } from '../fleet.ts';
@@ -13,6 +13,8 @@ import { VirtualClock } from './virtual-time.ts';
 const EPOCHS = 2;
 const LAYOUT_HASH = 'a'.repeat(64);
 const HOUR_MS = 3_600_000;
+/** Entries of a sum in the format `topk`. */
+const NUM_ENTRIES = 3;
 const manners: readonly Manner[] = [
   'honest',
   'honest',
@@ -39,12 +41,14 @@ export interface Outcome {
 }
 
 /** What a seed decides about the job, not about what happens to it. */
-function jobOf(seed: number): { plan: ShardPlan; steps: StepPlan[] } {
+function jobOf(
+  seed: number,
+  wire: SumFormat = wireFormats[seed % wireFormats.length]!,
+): { plan: ShardPlan; steps: StepPlan[] } {
   const random = new RandomStream(seed, purposes.jitter, 0, 0, 0);
   const numShards = 2 ** random.below(5);
   const batchSize = numShards + random.below(40);
   const plan = new ShardPlan(batchSize * 3 + random.below(batchSize) + numShards, numShards, batchSize);
-  const wire = wireFormats[seed % wireFormats.length]!;
   const steps: StepPlan[] = [];
   for (let epoch = 0; epoch < EPOCHS; epoch++) {
     for (let step = 0; step < plan.stepsPerEpoch; step++) {
@@ -55,7 +59,14 @@ function jobOf(seed: number): { plan: ShardPlan; steps: StepPlan[] } {
   return { plan, steps };
 }
 
-function open(plan: ShardPlan, clock: VirtualClock, local: boolean, minWorkers: number, msPerShard: number) {
+function open(
+  plan: ShardPlan,
+  clock: VirtualClock,
+  local: boolean,
+  minWorkers: number,
+  msPerShard: number,
+  numEntries?: number,
+) {
   const pool = new ToyPool(plan, clock, msPerShard);
   const reports: FleetReport[] = [];
   const labels = new Uint8Array(plan.numSamples);
@@ -65,10 +76,11 @@ function open(plan: ShardPlan, clock: VirtualClock, local: boolean, minWorkers: 
     count: labels.length,
   });
   const { numSamples, numShards, batchSize } = plan;
-  const job = { topology: {}, labelSmoothing: 0, seed: 0, numSamples, numShards, batchSize };
+  const job = { topology: {}, labelSmoothing: 0, topk: numEntries, seed: 0, numSamples, numShards, batchSize };
   const fleet = new Fleet({
     plan,
     layout: TOY_LAYOUT,
+    numEntries,
     sampleBytes: 5,
     pool,
     local: local ? { name: 'local', threads: 1, engine: 'toy', device: 'cpu', runtime: 'node' } : undefined,
@@ -113,14 +125,23 @@ export function quietRun(seed: number): Promise<Outcome> {
   return train(clock, open(plan, clock, true, 1, 1), steps);
 }
 
+interface Disturbed {
+  readonly run: Promise<Outcome>;
+  readonly hasLocal: boolean;
+  /** Samples of each step. */
+  readonly counts: readonly number[];
+  /** Per parameter, what was not used of the gradients as a mean over each step: as the pool and as the workers count it. */
+  readonly withheld: () => { readonly missing: Float64Array; readonly kept: Float64Array };
+}
+
 /** The run of this seed's job by whoever is there. */
-export function disturbedRun(seed: number): { readonly run: Promise<Outcome>; readonly hasLocal: boolean } {
-  const { plan, steps } = jobOf(seed);
+export function disturbedRun(seed: number, wire?: SumFormat): Disturbed {
+  const { plan, steps } = jobOf(seed, wire);
   const random = new RandomStream(seed, purposes.jitter, 1, 0, 0);
   const clock = new VirtualClock();
   const hasLocal = random.below(2) === 0;
   const numWorkers = 1 + random.below(6);
-  const opened = open(plan, clock, hasLocal, 1 + random.below(2), 1 + random.below(30));
+  const opened = open(plan, clock, hasLocal, 1 + random.below(2), 1 + random.below(30), wire && NUM_ENTRIES);
   const below = (limit: number): number => random.below(limit);
 
   const workers = Array.from({ length: numWorkers }, (_, i) => {
@@ -133,14 +154,15 @@ export function disturbedRun(seed: number): { readonly run: Promise<Outcome>; re
     return worker;
   });
   // Two more stay and are honest, so that every run can come to its end.
-  for (let i = 0; i < 2; i++) {
+  const honest = Array.from({ length: 2 }, (_, i) => {
     const worker = new SimulatedWorker(plan, clock, opened.fleet, new RandomStream(seed, purposes.jitter, 3, i, 0), {
       msPerShard: 5 + below(20),
       network: { latencyMs: 1 + below(10), jitterMs: below(3), reorders: false },
       layoutHash: LAYOUT_HASH,
     });
     clock.after(below(3000), () => worker.connect());
-  }
+    return worker;
+  });
 
   const disturb = (): void => {
     const worker = workers[below(numWorkers)]!;
@@ -155,5 +177,14 @@ export function disturbedRun(seed: number): { readonly run: Promise<Outcome>; re
     clock.after(below(600), disturb);
   };
   clock.after(below(1000), disturb);
-  return { run: train(clock, opened, steps), hasLocal };
+  return {
+    run: train(clock, opened, steps),
+    hasLocal,
+    counts: steps.map(({ count }) => count),
+    withheld: () => {
+      const all = [...workers, ...honest].map((worker) => worker.withheld);
+      const missing = opened.pool.withheld;
+      return { missing, kept: missing.map((_, i) => all.reduce((sum, of) => sum + of[i]!, 0)) };
+    },
+  };
 }

@@ -1,10 +1,10 @@
 /** A worker that speaks the real protocol over a simulated network, and goes wrong in chosen ways. */
-import { coveringNodes, type RandomStream, type ShardPlan } from '@lockstep/core';
+import { coveringNodes, ErrorFeedback, type RandomStream, type ShardPlan } from '@lockstep/core';
 import type { CoordinatorMessage, WorkerMessage } from '@lockstep/protocol';
 import { decodeFromCoordinator, encodeFrame, type MessageOf, PROTOCOL_VERSION, parseJob } from '@lockstep/protocol';
 import type { Connection } from '../crew.ts';
 import type { Fleet } from '../fleet.ts';
-import { changed, nodeSum, packToy } from './toy-model.ts';
+import { changed, NUM_PARAMETERS, nodeSum, packToy, TOY_LAYOUT } from './toy-model.ts';
 import type { VirtualClock } from './virtual-time.ts';
 
 /** How a worker answers. */
@@ -46,6 +46,17 @@ export class SimulatedWorker {
   /** Messages in both directions wait until then: the machine is stopped, or the network is parted. */
   #stoppedUntil = 0;
   readonly #arrivesAt = { up: 0, down: 0 };
+  /** In a run with the format `topk`, until the connection ends. */
+  #feedback: ErrorFeedback | undefined;
+  /** Samples of the step that it answered last. */
+  #stepSize = 1;
+  /** A result of which it has not heard whether it counts. */
+  #unsettled: number | undefined;
+  /** What waits for that. */
+  #waiting: (() => void)[] = [];
+  /** What the coordinator said of its results, whether that arrived or not. */
+  readonly #outcomes = new Map<number, boolean>();
+  readonly #withheld = new Float64Array(NUM_PARAMETERS);
 
   constructor(
     plan: ShardPlan,
@@ -67,6 +78,23 @@ export class SimulatedWorker {
     return this.#connection !== undefined;
   }
 
+  /** Means over a step of what it holds back and has ever lost. To be asked for at the end. */
+  get withheld(): Float64Array {
+    this.#letGo();
+    return this.#withheld;
+  }
+
+  /** What it held back is lost. */
+  #letGo(): void {
+    if (this.#unsettled !== undefined) this.#feedback?.settle(this.#outcomes.get(this.#unsettled) ?? false);
+    this.#feedback?.residual.forEach((value, i) => {
+      this.#withheld[i]! += value / this.#stepSize;
+    });
+    this.#feedback = undefined;
+    this.#unsettled = undefined;
+    this.#waiting = [];
+  }
+
   connect(): void {
     if (this.#connection) return;
     const epoch = ++this.#epoch;
@@ -75,8 +103,12 @@ export class SimulatedWorker {
     this.#connection = this.#fleet.connect({
       bufferedBytes: 0,
       receivedBytes: 0,
-      send: (frame) => this.#travel('down', epoch, () => this.#receive(frame)),
+      send: (frame) => {
+        if (this.#feedback) this.#overhear(frame);
+        this.#travel('down', epoch, () => this.#receive(frame));
+      },
       close: () => {
+        this.#letGo();
         this.#connection = undefined;
         this.#epoch++;
         // Workers come back by themselves.
@@ -90,6 +122,7 @@ export class SimulatedWorker {
   kill(): void {
     const connection = this.#connection;
     if (!connection) return;
+    this.#letGo();
     this.#connection = undefined;
     this.#epoch++;
     this.#clock.after(this.network.latencyMs, () => connection.closed('the connection was closed'));
@@ -122,6 +155,11 @@ export class SimulatedWorker {
     this.#travel('up', this.#epoch, () => this.#connection?.receive(frame));
   }
 
+  #overhear(frame: Uint8Array): void {
+    const { message } = decodeFromCoordinator(frame);
+    if (message.type === 'outcome') this.#outcomes.set(message.assignment, message.taken);
+  }
+
   #receive(frame: Uint8Array): void {
     const { message, payload } = decodeFromCoordinator(frame);
     switch (message.type) {
@@ -143,6 +181,9 @@ export class SimulatedWorker {
         return;
       case 'work':
         this.#work(message);
+        return;
+      case 'outcome':
+        this.#settle(message);
         return;
       case 'cancel':
         // Between two micro-batches it hears of it.
@@ -166,7 +207,8 @@ export class SimulatedWorker {
   }
 
   #prepare({ job, jobHash }: MessageOf<CoordinatorMessage, 'welcome'>): void {
-    parseJob({ text: job, hash: jobHash });
+    const { topk } = parseJob({ text: job, hash: jobHash });
+    if (topk !== undefined) this.#feedback = new ErrorFeedback(TOY_LAYOUT, topk);
     const { layoutHash } = this;
     this.#after(20, () =>
       this.#send({ type: 'ready', jobHash, layoutHash, engine: 'toy', device: 'cpu', shards: [], sketch: [] }),
@@ -180,9 +222,30 @@ export class SimulatedWorker {
     this.#busyUntil = start + computeMs;
     this.#send({ type: 'holds', shards: Array.from({ length: to - from }, (_, i) => from + i) });
     this.#pending.add(assignment);
-    this.#after(this.#busyUntil - this.#clock.now(), () => {
-      if (this.#pending.delete(assignment)) this.#answer(work, computeMs);
-    });
+    this.#after(this.#busyUntil - this.#clock.now(), () => this.#computed(work, computeMs));
+  }
+
+  #computed(work: MessageOf<CoordinatorMessage, 'work'>, computeMs: number): void {
+    if (this.#unsettled !== undefined) this.#waiting.push(() => this.#computed(work, computeMs));
+    else if (this.#pending.delete(work.assignment)) this.#answer(work, computeMs);
+  }
+
+  #settle({ assignment, taken }: MessageOf<CoordinatorMessage, 'outcome'>): void {
+    if (this.#unsettled !== assignment) return;
+    this.#feedback!.settle(taken);
+    this.#unsettled = undefined;
+    for (const answer of this.#waiting.splice(0)) answer();
+  }
+
+  /** What is sent of some sums, and why the rest is kept. */
+  #sparse({ assignment, step }: MessageOf<CoordinatorMessage, 'work'>, sums: readonly Float32Array[]): Uint8Array {
+    this.#stepSize = this.#plan.stepSize(step);
+    const bytes = sums.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength));
+    const payload = this.#feedback!.pack(bytes, this.#stepSize);
+    // Nobody will say anything of an answer that nobody asked for.
+    if (this.manner === 'unasked') this.#feedback!.settle(false);
+    else this.#unsettled = assignment;
+    return payload;
   }
 
   #answer(work: MessageOf<CoordinatorMessage, 'work'>, computeMs: number): void {
@@ -205,7 +268,8 @@ export class SimulatedWorker {
       startedAt: this.#clock.now() - computeMs,
       computeMs,
     } as const;
-    const payload = sums.map((sum) => packToy(sum, work.wire));
+    const { wire } = work;
+    const payload = wire === 'topk' ? [this.#sparse(work, sums)] : sums.map((sum) => packToy(sum, wire));
     if (this.manner === 'wrong length') payload[0] = payload[0]!.subarray(4);
     if (this.manner === 'wrong generation') {
       this.#send({ ...result, generation: generation + 1 }, payload);

@@ -1,6 +1,7 @@
 /** Training in miniature: the same partial sums, tree and update as the real pool, over a few numbers. */
 import {
   BROADCAST,
+  changeFormat,
   coveringNodes,
   loadKernels,
   pack,
@@ -11,6 +12,7 @@ import {
   ROOT,
   Rounding,
   type ShardPlan,
+  type SparseSums,
   shardsUnder,
   unpack,
   type WireFormat,
@@ -19,7 +21,7 @@ import type { PartialSum, StepMarks, StepPlan, StepPosition, StepSums } from '@l
 import type { Clock } from '../clock.ts';
 import type { Accumulator } from '../local-member.ts';
 
-const NUM_PARAMETERS = 13;
+export const NUM_PARAMETERS = 13;
 /** Behind the parameters: loss sum, number correct, count. */
 export const TOY_LAYOUT = { numWeights: NUM_PARAMETERS, sumLength: NUM_PARAMETERS + 3 };
 const SUM_LENGTH = TOY_LAYOUT.sumLength;
@@ -37,7 +39,8 @@ const inMemory = (values: Float32Array): Float32Array => {
 
 function round(values: Float32Array, { runStep, wire }: StepPosition, node: number): Float32Array {
   const view = inMemory(values);
-  const terms = { format: wire, seed: 0, runStep, numWeights: NUM_PARAMETERS };
+  const format = node === BROADCAST ? changeFormat(wire) : wire === 'topk' ? 'fp32' : wire;
+  const terms = { format, seed: 0, runStep, numWeights: NUM_PARAMETERS };
   new Rounding(kernels, terms).round(node, vectorAt, 0, values.length);
   return view.slice();
 }
@@ -97,6 +100,8 @@ export class ToyPool implements Accumulator {
   readonly #vectors = new Map<number, Float32Array>();
   #numVectors = 0;
   #cancel: (() => void) | undefined;
+  /** Means over each step of what its gradients are, less what came of them, over all steps with the format `topk`. */
+  readonly withheld = new Float64Array(NUM_PARAMETERS);
 
   constructor(plan: ShardPlan, clock: Clock, msPerShard: number) {
     this.#plan = plan;
@@ -134,6 +139,16 @@ export class ToyPool implements Accumulator {
 
   accept(node: number, bytes: Uint8Array, wire: WireFormat): PartialSum {
     return this.#keep(node, unpackToy(bytes, wire, SUM_LENGTH));
+  }
+
+  acceptSparse(nodes: readonly number[], { indices, values, tail }: SparseSums): PartialSum[] {
+    return nodes.map((node, i) => {
+      const vector = new Float32Array(SUM_LENGTH);
+      if (i > 0) return this.#keep(node, vector);
+      for (const [entry, index] of indices.entries()) vector[index] = values[entry]!;
+      vector.set(tail, NUM_PARAMETERS);
+      return this.#keep(node, vector);
+    });
   }
 
   isFinite({ at }: PartialSum): boolean {
@@ -187,6 +202,11 @@ export class ToyPool implements Accumulator {
     return [];
   }
 
+  #note(plan: StepPlan, sum: Float32Array): void {
+    const whole = nodeSum(this.#plan, this.#start(plan), plan, ROOT);
+    for (let i = 0; i < NUM_PARAMETERS; i++) this.withheld[i]! += (whole[i]! - sum[i]!) / plan.count;
+  }
+
   async update(plan: StepPlan, partials: readonly PartialSum[]): Promise<StepSums> {
     const { runStep, count, learningRate } = plan;
     if (this.#cancel) throw new Error('an update while a gradient is being computed');
@@ -199,6 +219,7 @@ export class ToyPool implements Accumulator {
       registers[into] = round(add(place(left), place(right)), plan, node);
     }
     const sum = place(result);
+    if (plan.wire === 'topk') this.#note(plan, sum);
     const next = this.parameters(runStep + 1);
     next.set(this.parameters(runStep).map((value, i) => value - (learningRate * sum[i]!) / count));
     const before = this.reference(runStep);

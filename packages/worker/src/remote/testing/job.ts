@@ -1,7 +1,7 @@
 /** A small job, its data, and what a local pool computes for it. */
 import { createHash } from 'node:crypto';
 import { initializeParameters, optimizerDefaults, type Range, ShardPlan } from '@lockstep/core';
-import { parseTopology, zoo } from '@lockstep/engine';
+import { PLAIN_VIEW, parseTopology, zoo } from '@lockstep/engine';
 import { describeJob } from '@lockstep/protocol';
 import type { SharedSplit } from '../../job.ts';
 import { WorkerPool } from '../../pool.ts';
@@ -52,6 +52,9 @@ const description = {
 };
 
 export const job = describeJob(description);
+/** Another one, in which a worker sends so many entries of its sums. */
+export const NUM_ENTRIES = 500;
+export const sparseJob = describeJob({ ...description, reduction: 'fast', topk: NUM_ENTRIES });
 /** Another one over the same data. */
 export const otherJob = describeJob({ ...description, labelSmoothing: 0.1 });
 
@@ -81,7 +84,7 @@ export async function localGradient(runStep: number, parameters: Uint8Array, ran
       device: 'cpu',
       optimizer: optimizerDefaults.adam,
       ema: 0,
-      testFlip: false,
+      views: PLAIN_VIEW,
       keepsReference: false,
       reduction: 'exact',
     },
