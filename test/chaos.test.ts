@@ -78,7 +78,9 @@ describe('a run whose workers are killed and stopped at random moments', () => {
 
   it('does so too when the coordinator is killed and resumed', async () => {
     const cwd = temporaryFolder();
-    const settings = ['--workers', '0', '--min-workers', '2', '--checkpoint-every', '3', '--run-dir', 'run'];
+    // A port of its own: whoever starts without one while the coordinator is down may take the usual one.
+    const places = ['--workers', '0', '--min-workers', '2', '--port', '0'];
+    const settings = [...places, '--checkpoint-every', '3', '--run-dir', 'run'];
     const told = ['--log-every', '1', '--json'];
     let coordinator = run(['train', ...job, ...settings, ...told], cwd);
     const { url } = await coordinator.event(({ event }) => event === 'listening');

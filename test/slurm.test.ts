@@ -15,8 +15,8 @@ const slurm = new Slurm();
 const dataDir = smallDataset(1600, 100);
 const run = join(slurm.folder, 'run');
 // Steps of some length, so that there is time to disturb them.
-const NUM_STEPS = 250;
-const recipe = ['--model', 'cnn', '--epochs', '10', '--batch-size', '64', '--shards', '8', '--data-dir', dataDir];
+const NUM_STEPS = 150;
+const recipe = ['--model', 'cnn', '--epochs', '6', '--batch-size', '64', '--shards', '8', '--data-dir', dataDir];
 
 let failure: string | undefined;
 beforeAll(async () => {

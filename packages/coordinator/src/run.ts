@@ -459,8 +459,10 @@ export class Run {
     );
   }
 
-  /** Ends the threads and the connections. */
+  /** Ends the threads and the connections. Nothing is written to the folder afterwards. */
   async close(): Promise<void> {
     await this.#parts.workplace.close(this.#isFinished);
+    // Whoever leaves the events early may take the folder away next.
+    await this.#saving;
   }
 }
