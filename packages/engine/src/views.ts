@@ -21,7 +21,7 @@ export function describeViews({ flip, shift }: Views): string | undefined {
   if (!flip && shift === 0) return undefined;
   const mirrored = flip ? ' and its mirror image' : '';
   const pixels = shift === 1 ? 'a pixel' : `${shift} pixels`;
-  return `each picture${mirrored}${shift === 0 ? '' : `, in place and moved by ${pixels} up-left and down-right`}`;
+  return `each picture${mirrored}${shift === 0 ? '' : `, also moved by ${pixels}`}`;
 }
 
 /** The least probability that is told from zero in float32; keeps the loss of a picture finite. */

@@ -120,7 +120,7 @@ class Display {
         this.#views = describeViews({ flip: event.testFlip ?? false, shift: event.testShift ?? 0 });
         output.line(
           `${pc.bold('model')}   ${event.name}, ${integer(event.numParameters)} parameters; ${event.optimizer}, ` +
-            `learning rate ${Number(event.learningRate.toPrecision(3))} (${event.schedule}), ${event.epochs} epochs of ${event.stepsPerEpoch} steps ` +
+            `learning rate ${Number(event.learningRate.toPrecision(3))} (${event.schedule}), ${event.epochs} ${event.epochs === 1 ? 'epoch' : 'epochs'} of ${event.stepsPerEpoch} steps ` +
             `of ${event.batchSize} in ${event.shards} shards, seed ${event.seed}` +
             (event.wire === undefined ? '' : `, wire ${event.wire}`),
         );

@@ -75,5 +75,8 @@ export class SparseResults {
 
 const untilAborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    const abort = (): void => reject(signal.reason);
+    // One that is aborted already says so no more.
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
   });

@@ -2,6 +2,7 @@
 import { ErrorFeedback } from '@lockstep/core';
 import { closeCodes } from '@lockstep/protocol';
 import { expect, it } from 'vitest';
+import { SparseResults } from './sparse-results.ts';
 import type { ScriptedPeer } from './testing/coordinator.ts';
 import {
   job,
@@ -90,6 +91,15 @@ it('gives up what it has computed when it is called off before it knows', async 
   peer.send({ type: 'outcome', assignment: first, taken: true });
   const third = assign(peer, 0);
   expect((await peer.next('result')).message.assignment).toBe(third);
+});
+
+it('gives up at once when it was called off before it began to wait', async () => {
+  const options = { layout: network.layout, numEntries: NUM_ENTRIES, connection: { cut: () => {} }, outcomeMs: 60_000 };
+  const results = new SparseResults(options);
+  const { bytes } = await localGradient(0, parameters, RANGE);
+  await results.pack(1, [bytes], plan.stepSize(0), new AbortController().signal);
+  const calledOff = AbortSignal.abort(new Error('called off'));
+  await expect(results.pack(2, [bytes], plan.stepSize(0), calledOff)).rejects.toThrow('called off');
 });
 
 it('dials again when it is not told, and holds nothing back from before', async () => {
