@@ -23,7 +23,7 @@ describe('scripts/peers.js', () => {
   });
 });
 
-describe.skipIf(!torchPython)('PyTorch (skipped where neither LOCKSTEP_PEERS_PYTHON nor python3 has it)', () => {
+describe.skipIf(!torchPython)('PyTorch (skipped where LOCKSTEP_PEERS_PYTHON, or else python3, lacks it)', () => {
   it('computes gradients of the same mlp, by the number of parameters', async () => {
     const network = parseTopology(zoo.mlp.topology);
     const file = join(temporaryFolder(), 'mlp.json');

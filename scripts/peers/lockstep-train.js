@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { train } from '@lockstep/coordinator';
+import { defaultRecipe } from '@lockstep/engine';
 import { serve } from './lines.js';
 
 const { values } = parseArgs({
@@ -21,12 +22,11 @@ const { values } = parseArgs({
 });
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-peers-'));
 const events = train({
+  // Adam, and nothing of what a model's own recipe may have beside: the peers do without it.
+  ...defaultRecipe,
   model: values.model,
   workers: Number(values.workers),
   batchSize: Number(values.batch),
-  optimizer: 'adam',
-  // The peers do without what a recipe may have beside.
-  ...{ labelSmoothing: 0, flip: false, shift: 0, erase: 0, ema: 0, testFlip: false },
   // More than anybody asks for.
   epochs: 10_000,
   limitTrain: Number(values.samples),

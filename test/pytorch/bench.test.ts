@@ -12,7 +12,7 @@ import { torchPython } from './python.ts';
 
 const env = { ...offline(), LOCKSTEP_DATA_DIR: smallDataset(1000, 200) };
 const PATIENTLY = { timeout: 240_000 };
-const missing = 'skipped where neither LOCKSTEP_PEERS_PYTHON nor python3 has PyTorch';
+const missing = 'skipped where LOCKSTEP_PEERS_PYTHON, or else python3, has no PyTorch';
 const benchOf = (...args: string[]): string[] => ['bench', 'accuracy', '--json', '--pytorch', torchPython!, ...args];
 
 /** Processes that were started by `parent` and run the program that trains in PyTorch. */

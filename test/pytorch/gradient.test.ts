@@ -2,11 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describeNetwork } from '@lockstep/bench';
-import { createEngine, parseTopology, zoo } from '@lockstep/engine';
+import { createEngine, numElements, parseTopology, zoo } from '@lockstep/engine';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { distance, norm } from '../../packages/engine/src/testing/differences.ts';
 import { randomParameters, randomSamples } from '../../packages/engine/src/testing/inputs.ts';
-import { contractModels } from '../../packages/engine/src/testing/models.ts';
+import { contractModels, withoutDropout } from '../../packages/engine/src/testing/models.ts';
 import { ROOT } from '../lockstep.ts';
 import { torchPython } from './python.ts';
 
@@ -20,10 +20,6 @@ const TOLERANCE = 1e-4;
  * place makes a difference of about 1.
  */
 const GRADIENT_TOLERANCE = 1e-2;
-
-/** The topology with all dropout off, whose masks are not the same. */
-const withoutDropout = (topology: unknown): unknown =>
-  JSON.parse(JSON.stringify(topology), (key, value) => (key === 'rate' ? 0 : value));
 
 /** `same` pads below and to the right only, where 28 pixels meet a stride of 2. */
 const strided = {
@@ -67,7 +63,7 @@ interface Answer {
 /** Answers for all cases, from one process: it takes seconds to start. */
 function askTorch(layout: string): Answer[] {
   const jobs = cases.map(({ network, parameters, samples }) => {
-    const size = network.inputShape.reduce((product, dimension) => product * dimension, 1);
+    const size = numElements(network.inputShape);
     return JSON.stringify({
       network: describeNetwork(network),
       parameters: [...parameters],
@@ -83,7 +79,7 @@ function askTorch(layout: string): Answer[] {
   return lines.map((line) => JSON.parse(line));
 }
 
-const missing = 'skipped where neither LOCKSTEP_PEERS_PYTHON nor python3 has PyTorch';
+const missing = 'skipped where LOCKSTEP_PEERS_PYTHON, or else python3, has no PyTorch';
 
 describe.skipIf(!torchPython).each(['contiguous_format', 'channels_last'])(
   `a network in PyTorch, %s (${missing})`,

@@ -15,7 +15,7 @@ export function accuracySections(report: AccuracyReport): string[] {
   const rows = accuracyRows(report).map(({ model, framework, numRuns, data, accuracy, seconds, reached }) => [
     subjectName(model, framework),
     data,
-    `${accuracy.mean.toFixed(4)} (${accuracy.least.toFixed(4)} to ${accuracy.greatest.toFixed(4)})`,
+    accuracyText(accuracy),
     secondsText(seconds),
     ...reached.map((times) => reachedText(times, numRuns)),
   ]);
@@ -48,6 +48,9 @@ function comparisonSection(report: AccuracyReport): string[] {
     `Above 1: Lockstep is faster. Of each seed the two times, one run after the other, and then the median of the ratios (least to greatest). PyTorch in eager mode with ${pytorch.threads} ${pytorch.threads === 1 ? 'thread' : 'threads'} trains the same topology by the same recipe, in the memory layout that was faster in a short trial before the clock began: ${layouts.join(', ')}.`,
   ];
 }
+
+export const accuracyText = ({ mean, least, greatest }: AccuracyRow['accuracy']): string =>
+  `${mean.toFixed(4)} (${least.toFixed(4)} to ${greatest.toFixed(4)})`;
 
 /** @param numRuns that tried */
 export function reachedText({ seconds, numRuns: number }: AccuracyRow['reached'][number], numRuns: number): string {

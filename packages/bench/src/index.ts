@@ -1,6 +1,6 @@
 /** Benchmarks: how fast, how well it scales, and whether that became worse. */
 export { benchAccuracy } from './accuracy.ts';
-export { reachedText, timeRatioText } from './accuracy-markdown.ts';
+export { accuracyText, reachedText, timeRatioText } from './accuracy-markdown.ts';
 export { accuracyRatios, accuracyRows, subjectName } from './accuracy-rows.ts';
 export { benchAggregate } from './aggregate.ts';
 export type { BenchContext } from './context.ts';

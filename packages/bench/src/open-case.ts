@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { LoadedModel, TrainOptions, WireSetting } from '@lockstep/coordinator';
+import { isTopk, type LoadedModel, type TrainOptions, type WireSetting } from '@lockstep/coordinator';
 import { LockstepError } from '@lockstep/core';
 import type { ImageDataset } from '@lockstep/dataset';
 import type { EngineKind } from '@lockstep/engine';
@@ -92,7 +92,7 @@ export async function openCase(
       shards,
       engine,
       wire,
-      ...(wire.startsWith('topk') ? { reduction: 'fast' as const } : {}),
+      ...(isTopk(wire) ? { reduction: 'fast' as const } : {}),
       runDir: await mkdtemp(join(folder, 'run-')),
       ...placeOptions(what, place),
     },

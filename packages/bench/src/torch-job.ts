@@ -1,9 +1,16 @@
 /** A whole run of a recipe, as `python/train_recipe.py` takes it. */
 import { type LoadedModel, resolveConfig, type TrainOptions, trainOptions } from '@lockstep/coordinator';
-import { LockstepError, learningRateAt, type OptimizerConfig } from '@lockstep/core';
+import { learningRateAt, type OptimizerConfig } from '@lockstep/core';
+import type { Recipe } from '@lockstep/engine';
 import { describeNetwork, type NetworkDescription } from './network-description.ts';
 
-export interface TorchJob {
+/** What a recipe says of a run, word for word. */
+type Settings = Pick<
+  Recipe,
+  'epochs' | 'batchSize' | 'labelSmoothing' | 'flip' | 'shift' | 'erase' | 'ema' | 'testFlip' | 'testShift'
+>;
+
+export interface TorchJob extends Settings {
   readonly network: NetworkDescription;
   /** Folder with the four files, plain. */
   readonly dataDir: string;
@@ -11,18 +18,9 @@ export interface TorchJob {
   readonly limitTrain: number | null;
   readonly limitTest: number | null;
   readonly seed: number;
-  readonly epochs: number;
-  readonly batchSize: number;
   readonly optimizer: OptimizerConfig;
   /** Of every step of the run. */
   readonly learningRates: readonly number[];
-  readonly labelSmoothing: number;
-  readonly flip: boolean;
-  readonly shift: number;
-  readonly erase: number;
-  readonly ema: number;
-  readonly testFlip: boolean;
-  readonly testShift: number;
 }
 
 /** Where a run finds its pictures. */
@@ -32,24 +30,13 @@ export interface TorchData {
   readonly numTrain: number;
 }
 
-/** Optimizers that `train_recipe.py` has. */
-const OPTIMIZERS: ReadonlySet<string> = new Set(['sgd', 'adam', 'adamw']);
-
 /**
  * The job that trains a model as Lockstep would with the same options, in steps of as many samples.
  * @param options as for `train()`; what only concerns where Lockstep computes is left aside
- * @throws LockstepError `model-unsupported` when the recipe has an optimizer that PyTorch lacks
  */
 export function torchJob({ network, recipe }: LoadedModel, options: TrainOptions, data: TorchData): TorchJob {
   const config = resolveConfig(trainOptions.parse(options), recipe);
   const { epochs, batchSize, optimizer, learningRate, schedule, warmupSteps, seed } = config;
-  if (!OPTIMIZERS.has(optimizer.name)) {
-    throw new LockstepError(
-      'model-unsupported',
-      `PyTorch has no optimizer like ${optimizer.name}`,
-      `It can be compared with ${[...OPTIMIZERS].join(', ')}.`,
-    );
-  }
   const numTrain = Math.min(data.numTrain, config.limitTrain ?? Infinity);
   const totalSteps = epochs * Math.ceil(numTrain / batchSize);
   const plan = { name: schedule, learningRate, warmupSteps, totalSteps };

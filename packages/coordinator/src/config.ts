@@ -1,6 +1,6 @@
 /** Every setting of a training run, once: the schema gives its type, its default, its check and its line of help. */
 import { LockstepError, optimizerDefaults, optimizerNames, scheduleNames } from '@lockstep/core';
-import { defaultRecipe, learningRateFor, type Recipe, type Views, zooNames } from '@lockstep/engine';
+import { defaultRecipe, learningRateFor, type Recipe, type Views, zoo, zooNames } from '@lockstep/engine';
 import { engineOptions } from '@lockstep/worker';
 import { z } from 'zod';
 import { checkWire, wireSetting } from './wire-choice.ts';
@@ -233,14 +233,19 @@ export const withoutAccess = ({ token: _, port: __, ...config }: TrainConfig): O
 /** The model that options ask for. */
 export const modelOf = ({ model, recipe }: Pick<TrainOptions, 'model' | 'recipe'>): string => model ?? recipe ?? 'mlp';
 
+/** The settings that options ask for. @param own the model's */
+export const recipeOf = ({ recipe }: Pick<TrainOptions, 'recipe'>, own: Recipe): Recipe =>
+  recipe === undefined ? own : zoo[recipe].recipe;
+
 /** What evaluation looks at. */
 export const viewsOf = ({ testFlip, testShift }: Pick<TrainConfig, 'testFlip' | 'testShift'>): Views => ({
   flip: testFlip,
   shift: testShift,
 });
 
-/** Fills in what the recipe decides. */
-export function resolveConfig(options: z.output<typeof trainOptions>, recipe: Recipe) {
+/** Fills in what the recipe decides. @param own the model's, unless another one is asked for */
+export function resolveConfig(options: z.output<typeof trainOptions>, own: Recipe) {
+  const recipe = recipeOf(options, own);
   const optimizer = options.optimizer ?? recipe.optimizer;
   const defaults = optimizerDefaults[optimizer];
   const sameOptimizer = optimizer === recipe.optimizer;

@@ -24,4 +24,4 @@ export type { ClassScores, ScoreReport, Scores } from './scores.ts';
 export type { RunContext } from './setup.ts';
 export { train } from './train.ts';
 export { VERSION } from './version.ts';
-export { type WireSetting, wireSetting } from './wire-choice.ts';
+export { isTopk, type WireSetting, wireSetting } from './wire-choice.ts';

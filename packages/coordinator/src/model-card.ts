@@ -9,6 +9,7 @@ import { reproductionCommand, shellQuoted } from './reproduce.ts';
 import type { RunFolder } from './run-folder.ts';
 import { type ScoreReport, scorePredictions } from './scores.ts';
 import { VERSION } from './version.ts';
+import { isTopk } from './wire-choice.ts';
 
 interface CardParts {
   readonly folder: RunFolder;
@@ -210,7 +211,7 @@ function reductionOf({ reduction, wire }: TrainConfig, engines: readonly string[
 function formatOf(wire: TrainConfig['wire']): string {
   if (wire === 'fp32') return '';
   if (wire === 'auto') return '; gradients rounded (auto: the format was chosen by speed)';
-  return wire.startsWith('topk') ? `; remote gradients sent in part (${wire})` : `; gradients rounded (${wire})`;
+  return isTopk(wire) ? `; remote gradients sent in part (${wire})` : `; gradients rounded (${wire})`;
 }
 
 function augmentationOf({ flip, shift, erase }: TrainConfig): string {

@@ -7,7 +7,7 @@ import { type ReproducibleRun, reproductionCommand, shellQuoted } from './reprod
 const published = { name: 'fashion-mnist', source: '/data/fashion', checksums: 'match' } as const;
 
 function commandFor(options: TrainOptions, run: Partial<ReproducibleRun> = {}): string {
-  const model = (options.recipe ?? options.model ?? 'mlp') as keyof typeof zoo;
+  const model = (options.model ?? options.recipe ?? 'mlp') as keyof typeof zoo;
   const config = resolveConfig(checkOptions(options), (zoo[model] ?? zoo.mlp).recipe);
   return reproductionCommand({ config, dataset: published, engine: 'onnx', runDir: '/runs/a b', ...run });
 }

@@ -1,8 +1,16 @@
 /** The command that trains the same weights again. */
 import { join, resolve } from 'node:path';
 import type { ImageDataset } from '@lockstep/dataset';
-import { defaultRecipe, type EngineKind, type Recipe, type ZooModel, zoo } from '@lockstep/engine';
-import { checkOptions, RESUMABLE, resolveConfig, type TrainConfig, type TrainOptions, trainOptions } from './config.ts';
+import { defaultRecipe, type EngineKind, type ZooModel, zoo } from '@lockstep/engine';
+import {
+  checkOptions,
+  RESUMABLE,
+  recipeOf,
+  resolveConfig,
+  type TrainConfig,
+  type TrainOptions,
+  trainOptions,
+} from './config.ts';
 
 type OptionName = keyof TrainOptions;
 
@@ -43,7 +51,7 @@ function dataFlags({ config, dataset }: ReproducibleRun): string[] {
 function reproductionWords(run: ReproducibleRun): string[] {
   const { config } = run;
   const known = (zoo as { readonly [name: string]: ZooModel })[config.model];
-  const recipe: Recipe = (config.recipe ? zoo[config.recipe].recipe : known?.recipe) ?? defaultRecipe;
+  const recipe = recipeOf(config, known?.recipe ?? defaultRecipe);
   const model = known ? config.model : resolve(join(run.runDir, 'model.json'));
   const words = ['lockstep', 'train', '--model', model, ...dataFlags(run), '--engine', run.engine];
   // Another optimizer has defaults of its own, and another batch size another learning rate.

@@ -1,6 +1,5 @@
 /** The way into a run: what to train, on which data, and then its events. */
 import { ShardPlan } from '@lockstep/core';
-import { zoo } from '@lockstep/engine';
 import type { TrainEvent } from '@lockstep/protocol';
 import { checkOptions, modelOf, resolveConfig, resumeConfig, type TrainConfig, type TrainOptions } from './config.ts';
 import { holdOut } from './hold-out.ts';
@@ -59,8 +58,7 @@ async function prepare(options: TrainOptions): Promise<Prepared> {
   if (options.resume === undefined) {
     const checked = checkOptions(options);
     const model = await loadModel(modelOf(checked));
-    const recipe = checked.recipe === undefined ? model.recipe : zoo[checked.recipe].recipe;
-    return { config: resolveConfig(checked, recipe), model, resumed: undefined };
+    return { config: resolveConfig(checked, model.recipe), model, resumed: undefined };
   }
   const saved = await readUnfinishedRun(options.resume);
   const config = resumeConfig(options, saved.config);

@@ -23,7 +23,7 @@ export const wireSetting = z.string().transform((text, context): WireSetting => 
   return z.NEVER;
 });
 
-const isTopk = (text: string): text is `${typeof TOPK}${string}` => text.startsWith(TOPK);
+export const isTopk = (text: string): text is `${typeof TOPK}${string}` => text.startsWith(TOPK);
 
 /** How many entries of its sum a worker sends; undefined where it sends all. */
 export const entriesOf = (setting: WireSetting, numWeights: number): number | undefined =>

@@ -34,12 +34,11 @@ export class ErrorFeedback {
     this.#layout = layout;
     this.#numEntries = numEntries;
     const region = new Region();
-    [this.#held, this.#next, this.#other] = [0, 1, 2].map(() => region.floats(layout.sumLength)) as [
-      number,
-      number,
-      number,
-    ];
-    [this.#indices, this.#taken] = [region.floats(numEntries), region.floats(numEntries)];
+    this.#held = region.floats(layout.sumLength);
+    this.#next = region.floats(layout.sumLength);
+    this.#other = region.floats(layout.sumLength);
+    this.#indices = region.floats(numEntries);
+    this.#taken = region.floats(numEntries);
     this.#counts = region.bytes(COUNTS_BYTES);
     this.#memory = region.allocate('private');
     this.#kernels = loadKernels(this.#memory);

@@ -16,9 +16,12 @@ export interface Views {
 
 export const PLAIN_VIEW: Views = { flip: false, shift: 0 };
 
+const isPlain = ({ flip, shift }: Views): boolean => !flip && shift === 0;
+
 /** Continues "the mean over"; undefined where there is nothing but the picture. */
-export function describeViews({ flip, shift }: Views): string | undefined {
-  if (!flip && shift === 0) return undefined;
+export function describeViews(views: Views): string | undefined {
+  if (isPlain(views)) return undefined;
+  const { flip, shift } = views;
   const mirrored = flip ? ' and its mirror image' : '';
   const pixels = shift === 1 ? 'a pixel' : `${shift} pixels`;
   return `each picture${mirrored}${shift === 0 ? '' : `, also moved by ${pixels}`}`;
@@ -51,7 +54,7 @@ export async function predictViews(
   views: Views,
   probabilities: Float32Array,
 ): Promise<void> {
-  if (describeViews(views) === undefined) return engine.predict(samples, probabilities);
+  if (isPlain(views)) return engine.predict(samples, probabilities);
   const ofView = new Float32Array(probabilities.length);
   let numViews = 0;
   probabilities.fill(0);
@@ -70,7 +73,7 @@ export async function evaluateViews(
   samples: Samples,
   views: Views,
 ): Promise<Evaluation> {
-  if (describeViews(views) === undefined) return engine.evaluate(samples);
+  if (isPlain(views)) return engine.evaluate(samples);
   const { count, labels } = samples;
   const { numClasses } = network;
   const probabilities = new Float32Array(count * numClasses);

@@ -13,15 +13,6 @@ import {
 } from '@lockstep/core';
 import type { StepPosition } from './tasks.ts';
 
-/** How the sums of a step are rounded; undefined where nothing is. */
-export function roundingTerms(
-  { wire, runStep }: StepPosition,
-  seed: number,
-  { numWeights }: Pick<ParameterLayout, 'numWeights'>,
-): RoundingTerms | undefined {
-  return wire === 'fp32' || wire === 'topk' ? undefined : { format: wire, seed, runStep, numWeights };
-}
-
 /** How the change is rounded to which a step leads; undefined where it is not. */
 export function changeTerms(
   { wire, runStep }: StepPosition,
@@ -30,6 +21,10 @@ export function changeTerms(
 ): RoundingTerms | undefined {
   return wire === 'fp32' ? undefined : { format: changeFormat(wire), seed, runStep, numWeights };
 }
+
+/** How the sums of a step are rounded, which is how their change is, but with `topk`; undefined where nothing is. */
+export const roundingTerms: typeof changeTerms = (step, seed, layout) =>
+  step.wire === 'topk' ? undefined : changeTerms(step, seed, layout);
 
 export class PackedVectors {
   readonly #memory: WebAssembly.Memory;

@@ -2,6 +2,7 @@
 import {
   accuracyRatios,
   accuracyRows,
+  accuracyText,
   type BenchReport,
   lawsOf,
   reachedText,
@@ -102,15 +103,12 @@ function aggregate({ update, traffic, memory, workers }: Of<'aggregate'>): strin
 
 function accuracy(report: Of<'accuracy'>): string[] {
   const targets = report.targets.map((target) => `to ${target}`);
-  const rows = accuracyRows(report).map(({ model, framework, accuracy, seconds, reached, numRuns }) => {
-    const { mean, least, greatest } = accuracy;
-    return [
-      subjectName(model, framework),
-      `${mean.toFixed(4)} (${least.toFixed(4)} to ${greatest.toFixed(4)})`,
-      `${seconds.toFixed(1)} s`,
-      ...reached.map((times) => reachedText(times, numRuns)),
-    ];
-  });
+  const rows = accuracyRows(report).map(({ model, framework, accuracy, seconds, reached, numRuns }) => [
+    subjectName(model, framework),
+    accuracyText(accuracy),
+    `${seconds.toFixed(1)} s`,
+    ...reached.map((times) => reachedText(times, numRuns)),
+  ]);
   const ratios = accuracyRatios(report).map(({ model, numSeeds, wholeRun, reached }) => [
     model,
     ...[wholeRun, ...reached].map((ratio) => timeRatioText(ratio, numSeeds)),

@@ -1,5 +1,4 @@
 /** `lockstep evaluate`: loss, accuracy and scores per class of a saved run on the test pictures. */
-
 import { type EvaluationReport, evaluate, evaluateOptions } from '@lockstep/coordinator';
 import { writeConfusionMap } from '@lockstep/dataset';
 import { describeViews } from '@lockstep/engine';

@@ -1,5 +1,4 @@
 /** `lockstep train`: start a coordinator with local workers and train. */
-
 import { type TrainOptions, train, trainOptions } from '@lockstep/coordinator';
 import { describeViews } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent, ProgressEvent, RunStatus, TrainEvent, WorkerEvent } from '@lockstep/protocol';

@@ -301,3 +301,7 @@ export const contractModels: readonly ContractModel[] = [
   ...poolingModels,
   ...normalizationModels,
 ];
+
+/** The topology with all dropout off, for comparisons with what draws other masks. */
+export const withoutDropout = (topology: unknown): unknown =>
+  JSON.parse(JSON.stringify(topology), (key, value) => (key === 'rate' ? 0 : value));

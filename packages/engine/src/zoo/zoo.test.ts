@@ -5,14 +5,11 @@ import type { Engine, Samples } from '../engine.ts';
 import { createOnnxEngine } from '../onnx/node.ts';
 import { addUp, distance, norm } from '../testing/differences.ts';
 import { randomParameters, randomSamples } from '../testing/inputs.ts';
+import { withoutDropout } from '../testing/models.ts';
 import { PlainModel } from '../testing/plain-model.ts';
 import { type Network, numElements } from '../topology/network.ts';
 import { parseTopology } from '../topology/parse.ts';
 import { type ZooName, zoo } from './recipes.ts';
-
-/** The topology with all dropout off: a plain model draws other masks. (The contract suite checks the keyed ones.) */
-const withoutDropout = (topology: unknown): unknown =>
-  JSON.parse(JSON.stringify(topology), (key, value) => (key === 'rate' ? 0 : value));
 
 /**
  * A ReLU whose input is within float32's rounding of zero falls on either side, and with it the gradient of all pixels
