@@ -68,7 +68,7 @@ describe.skipIf(!torchPython)(`lockstep bench accuracy with PyTorch (${missing})
     return events;
   }
 
-  it.each(['sgd', 'adam', 'adamw'] as const)(
+  it.each(['sgd', 'adam', 'adamw', 'muon'] as const)(
     'learns with everything that a recipe can ask for, and %s',
     async (name) => {
       const extras = {

@@ -239,6 +239,14 @@ class Network(nn.Module):
                 tensors[spec["decays"]].append(self.places[name][0])
         return tensors[True], tensors[False]
 
+    def matrices(self):
+        """Kernels of two columns and more, which an optimizer may update each as a whole."""
+        names = [name for name, spec in self.specs.items() if spec["decays"] and spec["shape"][1:] and spec["shape"][-1] > 1]
+        for name in names:
+            if self.places[name][1]["kind"] == "depthwiseConv2d":
+                raise Unsupported(f"orthogonal updates of {name}, whose columns are not outputs here")
+        return [self.places[name][0] for name in names]
+
     def num_parameters(self):
         """Weights and moving statistics, as Lockstep counts; PyTorch's count of batches is neither."""
         buffers = (buffer for name, buffer in self.named_buffers() if not name.endswith("num_batches_tracked"))

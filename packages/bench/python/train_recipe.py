@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from layers import Unsupported
+from muon import Muon
 from network import Network
 from pictures import Augmenter, load, scaled
 
@@ -52,15 +53,24 @@ def make_optimizer(net, settings):
     decayed, others = net.decaying()
     name = settings["name"]
     if name in ("adam", "adamw"):
-        decays = [settings["weightDecay"], 0.0]
-        groups = [{"params": list_, "weight_decay": decay} for list_, decay in zip([decayed, others], decays) if list_]
-        betas = (settings["beta1"], settings["beta2"])
-        return fused(torch.optim.AdamW, groups, lr=0.0, betas=betas, eps=settings["epsilon"])
+        return adamw(decayed, others, settings)
+    if name == "muon":
+        matrices = net.matrices()
+        among = {id(matrix) for matrix in matrices}
+        vectors = [tensor for tensor in decayed if id(tensor) not in among]
+        return Muon(matrices, adamw(vectors, others, settings), settings)
     if name == "sgd":
         momentum = settings["momentum"]
         nesterov = settings["nesterov"] and momentum > 0
         return fused(torch.optim.SGD, decayed + others, lr=0.0, momentum=momentum, nesterov=nesterov)
     raise Unsupported(f"the optimizer {name}")
+
+
+def adamw(decayed, others, settings):
+    decays = [settings["weightDecay"], 0.0]
+    groups = [{"params": list_, "weight_decay": decay} for list_, decay in zip([decayed, others], decays) if list_]
+    betas = (settings["beta1"], settings["beta2"])
+    return fused(torch.optim.AdamW, groups, lr=0.0, betas=betas, eps=settings["epsilon"])
 
 
 def fused(kind, parameters, **settings):

@@ -167,7 +167,7 @@ export class ModelCard {
       ['shards', config.shards],
       ['optimizer', optimizer.name],
       ['learning rate', `${config.learningRate}, ${config.schedule}, ${config.warmupSteps} steps of warm-up`],
-      ...(optimizer.name === 'sgd' ? [['momentum', optimizer.momentum] as [string, unknown]] : []),
+      ...(optimizer.momentum > 0 ? [['momentum', optimizer.momentum] as [string, unknown]] : []),
       ['weight decay', optimizer.weightDecay],
       ['label smoothing', config.labelSmoothing],
       ['changes of training pictures', augmentationOf(config)],

@@ -1,9 +1,10 @@
-// SIMD loops over parameters, in AssemblyScript. Every function is elementwise in IEEE-754 single precision (no fused
-// multiply-add, no reassociation), so the bits of a result depend on neither the split over threads nor the processor.
+// SIMD loops over parameters, in AssemblyScript. All compute in IEEE-754 single precision with no fused multiply-add and no
+// reassociation, and all here are elementwise, so the bits of a result depend on neither the split over threads nor the processor.
 // Pointers are byte offsets into the imported memory; lengths count float32 values. The last length % 4 values go
 // through the scalar twin of the loop, which rounds identically. The updates read one generation of the state and write
 // another, so that a slice whose thread died half-way can simply be computed again.
 
+export { collect, mirror, multiply, polynomial, spread } from "./matrix";
 export { pack16, pack8, round16, round8, unpack16, unpack8 } from "./rounding";
 export { takeLargest } from "./selection";
 
@@ -129,7 +130,21 @@ export function sgd(
   }
 }
 
-/** Moving average of batch statistics: s' = s + (sums * scale - s) * (1 - momentum). */
+/** Descent along a direction: w = w * keep - rate * d. */
+export function descend(toW: usize, w: usize, d: usize, n: usize, rate: f32, keep: f32): void {
+  const end4 = (n & ~3) << 2;
+  const end = n << 2;
+  const rates = f32x4.splat(rate);
+  const keeps = f32x4.splat(keep);
+  let i: usize = 0;
+  for (; i < end4; i += 16) {
+    const down = f32x4.mul(rates, v128.load(d + i));
+    v128.store(toW + i, f32x4.sub(f32x4.mul(v128.load(w + i), keeps), down));
+  }
+  for (; i < end; i += 4) store<f32>(toW + i, load<f32>(w + i) * keep - rate * load<f32>(d + i));
+}
+
+/** Moving average, as of batch statistics: s' = s + (sums * scale - s) * (1 - momentum). */
 export function average(toS: usize, s: usize, sums: usize, n: usize, scale: f32, oneMinusMomentum: f32): void {
   const end4 = (n & ~3) << 2;
   const end = n << 2;

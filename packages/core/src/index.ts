@@ -8,6 +8,8 @@ export { type KernelFunctions, loadKernels, Region } from './kernels.ts';
 export { type Parameter, ParameterLayout, type ParameterSpec } from './layout.ts';
 export {
   averageDecay,
+  matricesOf,
+  matrixScratch,
   numOptimizerSlots,
   type OptimizerConfig,
   type OptimizerName,
@@ -15,6 +17,7 @@ export {
   optimizerNames,
   type StatePointers,
   type UpdateScalars,
+  updateDirections,
   updateSlice,
 } from './optimizers.ts';
 export { purposes, RandomStream } from './random.ts';

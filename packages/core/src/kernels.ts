@@ -60,6 +60,7 @@ export interface KernelFunctions {
     nesterov: number,
     keep: number,
   ): void;
+  descend(toWeights: number, weights: number, direction: number, length: number, rate: number, keep: number): void;
   average(
     toStatistic: number,
     statistic: number,
@@ -67,6 +68,59 @@ export interface KernelFunctions {
     length: number,
     scale: number,
     oneMinusMomentum: number,
+  ): void;
+  /**
+   * The matrix product into = left * right. All strides are in bytes.
+   * @param columns of the product, a multiple of 8
+   * @param leftRow from an element of `left` to the one below it
+   * @param leftStep and to the one beside it: the transpose of a matrix has the two exchanged
+   */
+  multiply(
+    into: number,
+    left: number,
+    right: number,
+    rows: number,
+    columns: number,
+    depth: number,
+    intoRow: number,
+    leftRow: number,
+    leftStep: number,
+    rightRow: number,
+  ): void;
+  /** Copies rows [from, to) of a square matrix, from the diagonal on, to the columns below it. */
+  mirror(matrix: number, size: number, row: number, from: number, to: number): void;
+  /** into = first * I + second * left + third * right, in a block that begins on the diagonal. @param columns a multiple of 4 */
+  polynomial(
+    into: number,
+    left: number,
+    right: number,
+    rows: number,
+    columns: number,
+    row: number,
+    first: number,
+    second: number,
+    third: number,
+  ): void;
+  /** Copies a matrix of any strides, times a factor, to rows that are `row` bytes apart and filled up with zeros. */
+  spread(
+    into: number,
+    from: number,
+    rows: number,
+    columns: number,
+    row: number,
+    fromRow: number,
+    fromStep: number,
+    factor: number,
+  ): void;
+  /** Copies it back to any strides. */
+  collect(
+    into: number,
+    from: number,
+    rows: number,
+    columns: number,
+    row: number,
+    intoRow: number,
+    intoStep: number,
   ): void;
 }
 

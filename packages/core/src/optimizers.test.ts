@@ -1,9 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { loadKernels, Region } from './kernels.ts';
 import { ParameterLayout, type ParameterSpec } from './layout.ts';
-import { type OptimizerConfig, optimizerDefaults, updateSlice } from './optimizers.ts';
+import {
+  matricesOf,
+  matrixScratch,
+  type OptimizerConfig,
+  optimizerDefaults,
+  updateDirections,
+  updateSlice,
+} from './optimizers.ts';
 import { purposes, RandomStream } from './random.ts';
 import { BLOCK_LENGTH } from './reduction.ts';
+import { orthogonalized } from './testing/orthogonalized.ts';
 
 const spec = (name: string, shape: number[], kind: ParameterSpec['kind'], decays: boolean): ParameterSpec => ({
   name,
@@ -19,6 +27,9 @@ const layout = new ParameterLayout([
   spec('a/moving_mean', [7], 'statistic', false),
   spec('a/bias', [5], 'weight', false),
   spec('b/kernel', [101, 67], 'weight', true),
+  spec('c/kernel', [3, 2, 2, 13], 'weight', true),
+  // One column is no matrix.
+  spec('c/depthwise_kernel', [3, 3, 2, 1], 'weight', true),
 ]);
 
 const STEPS = 3;
@@ -37,6 +48,8 @@ function run(config: OptimizerConfig, cuts: readonly number[], sharing: 'private
   });
   const generations = [state(), state()];
   const sums = region.floats(layout.sumLength);
+  const matrices = matricesOf(config, layout);
+  const scratch = matrices.map((matrix) => region.floats(matrixScratch(matrix)));
   const memory = region.allocate(sharing);
   const kernels = loadKernels(memory);
   const view = (at: number, length: number) => new Float32Array(memory.buffer, at, length);
@@ -58,6 +71,15 @@ function run(config: OptimizerConfig, cuts: readonly number[], sharing: 'private
     };
     const [current, next] = [generations[step % 2]!, generations[(step + 1) % 2]!];
     const bounds = [0, ...cuts, layout.numParameters];
+    // Twice, as a step that is done again.
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const parts = cuts.concat(0).map((_, index, { length: count }) => {
+        const slice = { from: bounds[index]!, to: bounds[index + 1]! };
+        const part = { index, count };
+        return updateDirections(kernels, layout, config, scalars, current, next, sums, scratch, slice, part);
+      });
+      while (parts.map((part) => part.next().done).includes(false));
+    }
     for (let i = 1; i < bounds.length; i++) {
       const start = bounds[i - 1]!;
       const slice = () =>
@@ -81,7 +103,24 @@ function reference(config: OptimizerConfig): Float64Array[] {
   const rate = 0.01;
   for (let step = 0; step < STEPS; step++) {
     const sums = Float64Array.from({ length: layout.sumLength }, () => Math.fround(random.normal() * COUNT));
-    for (const { offset, size, kind, decays } of layout.parameters) {
+    for (const parameter of layout.parameters) {
+      const { offset, size, kind, decays } = parameter;
+      if (matricesOf(config, layout).includes(parameter)) {
+        const { momentum, weightDecay, nesterov } = config;
+        const gradient = sums.slice(offset, offset + size).map((sum) => sum / COUNT);
+        gradient.forEach((g, i) => {
+          m[offset + i] = momentum * m[offset + i]! + (1 - momentum) * g;
+        });
+        const velocity = m.slice(offset, offset + size);
+        const ahead = velocity.map((u, i) => (nesterov ? momentum * u + (1 - momentum) * gradient[i]! : u));
+        const columns = parameter.shape.at(-1)!;
+        const shape = { rows: size / columns, columns };
+        const scale = 0.2 * Math.sqrt(Math.max(shape.rows, shape.columns));
+        orthogonalized(ahead, shape).forEach((direction, i) => {
+          w[offset + i] = w[offset + i]! * (1 - rate * weightDecay) - rate * scale * direction;
+        });
+        continue;
+      }
       for (let i = offset; i < offset + size; i++) {
         const g = sums[i]! / COUNT;
         if (kind === 'statistic') {
@@ -113,6 +152,8 @@ const configs: OptimizerConfig[] = [
   { ...optimizerDefaults.adamw, weightDecay: 0.3 },
   optimizerDefaults.sgd,
   { ...optimizerDefaults.sgd, nesterov: false, weightDecay: 0.1 },
+  { ...optimizerDefaults.muon, weightDecay: 0.3 },
+  { ...optimizerDefaults.muon, nesterov: false },
 ];
 
 describe('updateSlice', () => {

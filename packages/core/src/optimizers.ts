@@ -1,8 +1,10 @@
 /** Optimizers in the Keras formulation, applied to any slice of the flat parameter vector by the SIMD loops. */
 import type { KernelFunctions } from './kernels.ts';
-import type { ParameterLayout } from './layout.ts';
+import type { Parameter, ParameterLayout } from './layout.ts';
+import { type MatrixShape, orthogonalize, orthogonalizeScratch, type Part } from './orthogonalize.ts';
+import type { Range } from './shards.ts';
 
-export const optimizerNames = ['sgd', 'adam', 'adamw'] as const;
+export const optimizerNames = ['sgd', 'adam', 'adamw', 'muon'] as const;
 export type OptimizerName = (typeof optimizerNames)[number];
 
 export interface OptimizerConfig {
@@ -16,14 +18,21 @@ export interface OptimizerConfig {
   readonly weightDecay: number;
 }
 
-/** Keras' defaults, but for AdamW's decay, which is the one of its paper's code and of PyTorch. */
+/**
+ * Keras' defaults, but for AdamW's decay, which is the one of its paper's code and of PyTorch. Muon does AdamW's update where
+ * there is no matrix, hence its betas.
+ */
 export const optimizerDefaults: { readonly [name in OptimizerName]: OptimizerConfig } = {
   sgd: { name: 'sgd', momentum: 0.9, nesterov: true, beta1: 0, beta2: 0, epsilon: 0, weightDecay: 0 },
   adam: { name: 'adam', momentum: 0, nesterov: false, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 0 },
   adamw: { name: 'adamw', momentum: 0, nesterov: false, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 0.01 },
+  muon: { name: 'muon', momentum: 0.9, nesterov: true, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weightDecay: 0.01 },
 };
 
-/** Vectors of optimizer state, each as long as the weights: Adam's two moments, or one velocity. */
+/**
+ * Vectors of optimizer state, each as long as the weights: one velocity, or Adam's two moments. Muon has those of Adam, but at
+ * matrices the momentum and the direction of the latest update.
+ */
 export function numOptimizerSlots(name: OptimizerName): 1 | 2 {
   return name === 'sgd' ? 1 : 2;
 }
@@ -59,9 +68,75 @@ export interface StatePointers {
  */
 export const averageDecay = (decay: number, step: number): number => Math.min(decay, (1 + step) / (10 + step));
 
+/** A kernel as a matrix: columns are outputs, rows what each of them sums over. */
+function matrixShape({ shape, size }: Parameter): MatrixShape {
+  const columns = shape.at(-1)!;
+  return { rows: size / columns, columns };
+}
+
+/** Those of one column are only vectors. */
+const isMatrix = ({ kind, decays, shape }: Parameter): boolean =>
+  kind === 'weight' && decays && shape.length >= 2 && shape.at(-1)! > 1;
+
+/** The kernels that an optimizer updates each as a whole, by {@link updateDirections}. */
+export function matricesOf({ name }: OptimizerConfig, { parameters }: ParameterLayout): Parameter[] {
+  return name === 'muon' ? parameters.filter(isMatrix) : [];
+}
+
+/** float32 values of scratch memory that {@link updateDirections} takes for each matrix. */
+export const matrixScratch = (matrix: Parameter): number => orthogonalizeScratch(matrixShape(matrix));
+
+/**
+ * What precedes {@link updateSlice} where an optimizer has {@link matricesOf}: their next momenta, and the directions in which
+ * they will go (Muon; Jordan and others, 2024). Yields where all parts must have come as far before any goes on, and all must
+ * have ended before the update. Can be repeated, as that one.
+ * @param sums byte offset of the sum vector
+ * @param scratch per matrix, the byte offset of {@link matrixScratch} values, the same for all parts
+ * @param slice elements whose momenta this part computes
+ */
+export function* updateDirections(
+  kernels: KernelFunctions,
+  layout: ParameterLayout,
+  config: OptimizerConfig,
+  { gradientScale }: UpdateScalars,
+  current: StatePointers,
+  next: StatePointers,
+  sums: number,
+  scratch: readonly number[],
+  slice: Range,
+  part: Part,
+): Generator<void, void, void> {
+  const matrices = matricesOf(config, layout);
+  const rate = 1 - config.momentum;
+  for (const { offset, size } of matrices) {
+    const from = Math.max(slice.from, offset);
+    const count = Math.min(slice.to, offset + size) - from;
+    if (count <= 0) continue;
+    const at = (vector: number | undefined): number => vector! + from * 4;
+    const [before, after, direction] = [at(current.slots[0]), at(next.slots[0]), at(next.slots[1])];
+    kernels.average(after, before, at(sums), count, gradientScale, rate);
+    if (config.nesterov) kernels.average(direction, after, at(sums), count, gradientScale, rate);
+    else kernels.copy(direction, after, count);
+  }
+  yield;
+  const runs = matrices.map((matrix, i) => {
+    // Small matrices have few strips: not all should fall to the same part.
+    const turned = { index: (part.index + i) % part.count, count: part.count };
+    return orthogonalize(kernels, next.slots[1]! + matrix.offset * 4, matrixShape(matrix), scratch[i]!, turned);
+  });
+  while (runs.map((run) => run.next().done).includes(false)) yield;
+}
+
+/** Makes the elements of an orthogonal matrix as large as those of a usual update by Adam (Liu and others, 2025). */
+function adamScale(matrix: Parameter): number {
+  const { rows, columns } = matrixShape(matrix);
+  return 0.2 * Math.sqrt(Math.max(rows, columns));
+}
+
 /**
  * Computes elements [start, start + length) of the next state from the current one. The two must not overlap: then the
  * call can be repeated without harm.
+ * @param next has the directions of matrices already, see {@link updateDirections}
  * @param sums byte offset of the sum vector's element `start`
  */
 export function updateSlice(
@@ -104,6 +179,9 @@ export function updateSlice(
         config.nesterov ? 1 : 0,
         keep,
       );
+    } else if (config.name === 'muon' && isMatrix(parameter)) {
+      const rate = learningRate * adamScale(parameter);
+      kernels.descend(at(next.parameters), at(current.parameters), at(next.slots[1]), count, rate, keep);
     } else {
       kernels.adam(
         at(next.parameters),

@@ -5,6 +5,8 @@
 import {
   type Augmentation,
   BLOCK_LENGTH,
+  matricesOf,
+  matrixScratch,
   numOptimizerSlots,
   type OptimizerConfig,
   type Range,
@@ -69,10 +71,12 @@ export interface SharedLayout {
   readonly images: number;
   /** Per share of the work, room for one micro-batch: its samples' indices and their pictures. */
   readonly staging: readonly { readonly indices: number; readonly images: number }[];
-  /** Sum vector of the whole step; used when the gradient must be known whole before the update, for clipping. */
+  /** Sum vector of the whole step; used when the gradient must be known whole before the update: for clipping, and for matrices. */
   readonly sum: number;
   /** Per slice of an update, room for the registers of a reduction. */
   readonly scratch: readonly number[];
+  /** Per matrix that the optimizer updates as a whole, room to compute its direction. */
+  readonly matrixScratch: readonly number[];
   /** The rounded change of the weights in the latest update, and the statistics after it; undefined without a reference. */
   readonly change: number | undefined;
   /** Room for one packed vector. */
@@ -149,6 +153,7 @@ export function allocateShared(
     })),
     sum: region.floats(layout.sumLength),
     scratch: vectors(numThreads, numRegisters * BLOCK_LENGTH),
+    matrixScratch: matricesOf(optimizer, layout).map((matrix) => region.floats(matrixScratch(matrix))),
     change: keepsReference ? region.floats(layout.numParameters) : undefined,
     packed: region.floats(layout.sumLength),
     squares: region.bytes(Math.ceil(layout.numWeights / BLOCK_LENGTH) * 8),

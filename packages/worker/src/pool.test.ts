@@ -110,11 +110,16 @@ describe('WorkerPool', () => {
     expect(sums.at(-1)!.lossSum / 20).toBeLessThan(sums[0]!.lossSum / 80 - 0.5);
   });
 
-  it.each([undefined, 0.1])('gives the same bits for any number of threads (clip norm %s)', async (clipNorm) => {
-    const one = await run(open(1), 2, clipNorm);
-    const three = await run(open(3), 2, clipNorm);
-    expect(three).toEqual(one);
-    if (clipNorm !== undefined) expect((await run(open(1), 2)).weights).not.toBe(one.weights);
+  it.each([
+    ['adam', undefined],
+    ['adam', 0.1],
+    ['muon', undefined],
+    ['muon', 0.1],
+  ] as const)('gives the same bits for any number of threads (%s, clip norm %s)', async (optimizer, clipNorm) => {
+    const options = { job: { ...job, optimizer: optimizerDefaults[optimizer] } };
+    const one = await run(open(1, options), 2, clipNorm);
+    expect(await run(open(3, options), 2, clipNorm)).toEqual(one);
+    if (clipNorm !== undefined) expect((await run(open(1, options), 2)).weights).not.toBe(one.weights);
   });
 
   it('evaluates the moving average, where there is one, and trains on from the parameters', async () => {

@@ -13,6 +13,7 @@ import {
   reduceBlocks,
   ShardPlan,
   type UpdateScalars,
+  updateDirections,
   updateSlice,
 } from '@lockstep/core';
 import {
@@ -141,14 +142,18 @@ class Thread {
       mark('gathered');
       const tail = this.#setup.layout.tails[i]!;
       const rounding = this.#rounding(step);
-      if (clipNorm === undefined) {
+      const hasMatrices = this.#setup.layout.matrixScratch.length > 0;
+      if (clipNorm === undefined && !hasMatrices) {
         this.#reduceAndUpdate(rounding, share, partials, tail, this.#scalars(step, 1));
       } else {
         this.#reduceAndUpdate(rounding, share, partials, tail, undefined);
         if (!allArrived()) return;
-        const norm = Math.sqrt(this.#squares.reduce((sum, square) => sum + square, 0)) / step.count;
+        const scalars = this.#scalars(step, this.#clipping(clipNorm, step.count));
+        if (hasMatrices) {
+          for (const _ of this.#directions(scalars, share)) if (!allArrived()) return;
+          if (!allArrived()) return;
+        }
         const { from, to } = share.slice;
-        const scalars = this.#scalars(step, norm > clipNorm ? clipNorm / norm : 1);
         this.#updateSlice(rounding.change, scalars, this.#setup.layout.sum + from * 4, from, to - from);
       }
       if (!allArrived()) return;
@@ -293,6 +298,29 @@ class Thread {
       const values = sum + (at - start) * 4;
       this.#squares[at / BLOCK_LENGTH] = this.#kernels.sumSquares(values, Math.min(BLOCK_LENGTH, end - at));
     }
+  }
+
+  /** The factor for a gradient whose sum is there, so that its norm is not above the bound. */
+  #clipping(clipNorm: number | undefined, count: number): number {
+    if (clipNorm === undefined) return 1;
+    const norm = Math.sqrt(this.#squares.reduce((sum, square) => sum + square, 0)) / count;
+    return norm > clipNorm ? clipNorm / norm : 1;
+  }
+
+  #directions(update: UpdateScalars, { index, numShares, slice }: Share): Generator<void, void, void> {
+    const { layout, job } = this.#setup;
+    return updateDirections(
+      this.#kernels,
+      this.#network.layout,
+      job.optimizer,
+      update,
+      layout.state[update.step % 2]!,
+      layout.state[(update.step + 1) % 2]!,
+      layout.sum,
+      layout.matrixScratch,
+      slice,
+      { index, count: numShares },
+    );
   }
 
   /** The same partial sums come step after step; their plan is made once. */
