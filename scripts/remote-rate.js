@@ -37,6 +37,8 @@ const trainer = (model, local, remote) =>
     settings: {
       model,
       batchSize: 512,
+      // Of every model, so that the figures are of coordination alone.
+      optimizer: 'adam',
       epochs: rounds + 3,
       limitTrain: samplesPerBlock[model],
       limitTest: 100,

@@ -35,6 +35,8 @@ function trainer(model, workers) {
   const events = train({
     model,
     batchSize,
+    // Of every model, so that the figures are of coordination alone.
+    optimizer: 'adam',
     workers,
     shards,
     epochs: rounds + 1,

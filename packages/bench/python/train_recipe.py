@@ -143,16 +143,19 @@ class Run:
         self.augmenter.begin_epoch()
         for indices in torch.randperm(len(self.labels)).split(self.job["batchSize"]):
             rate = self.job["learningRates"][self.step]
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
             self.backward(self.net, indices, self.layout)
-            if self.job["optimizer"]["name"] == "sgd":
-                self.decay_for_sgd(rate)
-            self.optimizer.step()
+            self.update(self.optimizer, rate)
             if self.average:
                 self.average.update(self.step)
             self.step += 1
             self.pulse.beat(epoch=number)
+
+    def update(self, optimizer, rate):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        if self.job["optimizer"]["name"] == "sgd":
+            self.decay_for_sgd(rate)
+        optimizer.step()
 
     def decay_for_sgd(self, rate):
         decay = rate * self.job["optimizer"]["weightDecay"]

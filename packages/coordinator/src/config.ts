@@ -64,7 +64,10 @@ export const trainOptions = z.strictObject({
     .max(4096)
     .default(8)
     .describe('shards of the data, a power of two; part of the result, unlike workers'),
-  optimizer: z.enum(optimizerNames).optional().describe('update rule'),
+  optimizer: z
+    .enum(optimizerNames)
+    .optional()
+    .describe('update rule; muon takes as long for small batches as for large'),
   learningRate: rate.optional().describe("peak learning rate (default: the recipe's, adapted to the batch size)"),
   schedule: z.enum(scheduleNames).optional().describe('how the learning rate goes on from its peak'),
   warmupSteps: z.int().nonnegative().optional().describe('steps over which the learning rate rises to its peak'),

@@ -16,13 +16,13 @@ const usual = 'npx lockstep train --model mlp --dataset fashion-mnist --engine o
 describe('reproductionCommand', () => {
   it('leaves out what is usual for the model, also when it was said', () => {
     expect(commandFor({})).toBe(usual);
-    expect(commandFor({ epochs: 10, learningRate: 0.003, schedule: 'one-cycle', seed: 0, shards: 8 })).toBe(usual);
-    const { learningRate } = zoo.cnn.recipe;
-    expect(commandFor({ model: 'cnn', learningRate })).not.toContain('--learning-rate');
+    const { epochs, learningRate, schedule } = zoo.mlp.recipe;
+    expect(commandFor({ epochs, learningRate, schedule, seed: 0, shards: 8 })).toBe(usual);
+    expect(commandFor({ model: 'cnn', learningRate: zoo.cnn.recipe.learningRate })).not.toContain('--learning-rate');
     expect(commandFor({ model: 'cnn', learningRate: 0.001 })).toContain('--learning-rate 0.001');
-    expect(commandFor({ batchSize: 2048 })).toBe(`${usual} --batch-size 2048`);
-    expect(commandFor({ batchSize: 2048, learningRate: 0.003 })).toBe(
-      `${usual} --batch-size 2048 --learning-rate 0.003`,
+    expect(commandFor({ batchSize: 500 })).toBe(`${usual} --batch-size 500`);
+    expect(commandFor({ batchSize: 500, learningRate })).toBe(
+      `${usual} --batch-size 500 --learning-rate ${learningRate}`,
     );
   });
 

@@ -143,15 +143,19 @@ describe('WorkerPool', () => {
     expect(await other.evaluate(0)).toEqual(evaluation);
   });
 
-  it('loses no step when threads die or engines fail in the middle', async () => {
-    const quiet = await run(open(2), 4);
-    const reasons: string[] = [];
-    const faults = [fault(0, 2, 'exit'), fault(1, 9, 'throw', 2), fault(1, 20, 'exit')];
-    const pool = open(2, { faults, onRecovery: (reason) => reasons.push(reason) });
-    expect(await run(pool, 4)).toEqual(quiet);
-    expect(reasons).toHaveLength(4);
-    expect(reasons[1]).toMatch(/injected failure of share 1 at step 9.*its step is done again/);
-  });
+  it.each(['adam', 'muon'] as const)(
+    'loses no step when threads die or engines fail in the middle (%s)',
+    async (name) => {
+      const options = { job: { ...job, optimizer: optimizerDefaults[name] } };
+      const quiet = await run(open(2, options), 4);
+      const reasons: string[] = [];
+      const faults = [fault(0, 2, 'exit'), fault(1, 9, 'throw', 2), fault(1, 20, 'exit')];
+      const pool = open(2, { ...options, faults, onRecovery: (reason) => reasons.push(reason) });
+      expect(await run(pool, 4)).toEqual(quiet);
+      expect(reasons).toHaveLength(4);
+      expect(reasons[1]).toMatch(/injected failure of share 1 at step 9.*its step is done again/);
+    },
+  );
 
   it('gives up with a reason when a step fails again and again', async () => {
     const pool = open(2, { faults: [fault(1, 3, 'throw', 99)] });

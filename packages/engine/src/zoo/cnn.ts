@@ -27,7 +27,7 @@ export const cnn: ZooModel = {
     ...defaultRecipe,
     epochs: 15,
     batchSize: 256,
-    optimizer: 'adamw',
+    optimizer: 'muon',
     learningRate: 0.006,
     schedule: 'one-cycle',
     weightDecay: 0.02,

@@ -10,9 +10,9 @@ export const mlp: ZooModel = {
   ),
   recipe: {
     ...defaultRecipe,
-    batchSize: 128,
-    optimizer: 'adamw',
-    learningRate: 0.003,
+    batchSize: 2048,
+    optimizer: 'muon',
+    learningRate: 0.01,
     schedule: 'one-cycle',
     weightDecay: 0.02,
     labelSmoothing: 0.15,
