@@ -47,8 +47,8 @@ describe('lockstep train', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/data .*1,000 training and 100 test pictures: found in the folder given by --data-dir/);
     expect(stdout).toMatch(/worker .*2 threads, engine onnx on cpu: the fastest engine that works/);
-    // The recipe's 0.003 is for batches of 128.
-    expect(stdout).toMatch(/model .*mlp, 203,530 parameters; adamw, learning rate 0\.00265 \(one-cycle\)/);
+    // The recipe's 0.014 is for batches of 2048.
+    expect(stdout).toMatch(/model .*mlp, 203,530 parameters; muon, learning rate 0\.00309 \(one-cycle\)/);
     expect(stdout).toMatch(/^2\/2 +\d\.\d{4} +\d+\.\d\d % +\d\.\d{4} +\d+\.\d\d % +[\d,]+ +\d+\.\d s$/m);
     expect(stdout).toMatch(/done .*test accuracy \d+\.\d\d %/);
     expect(stdout).toMatch(/saved in runs\/.*-mlp/);

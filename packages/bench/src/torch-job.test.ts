@@ -28,12 +28,13 @@ it('is the recipe, with what was said in its place', async () => {
     testShift,
   });
   expect(optimizer).toMatchObject({ name: recipe.optimizer, weightDecay: recipe.weightDecay });
+  if (recipe.momentum !== undefined) expect(optimizer.momentum).toBe(recipe.momentum);
   expect(network.parameters).toHaveLength(model.network.layout.parameters.length);
 });
 
 it('knows every field of a recipe: one that it does not would be left out in silence', async () => {
-  // Those that the learning rates are made of, beside those of the job.
-  const known = new Set(['learningRate', 'schedule', 'warmupSteps', 'weightDecay']);
+  // Those that the learning rates and the optimizer are made of, beside those of the job.
+  const known = new Set(['learningRate', 'schedule', 'warmupSteps', 'momentum', 'weightDecay']);
   for (const field of Object.keys(torchJob(await loadModel('mlp'), { model: 'mlp' }, data))) known.add(field);
   expect(Object.keys(defaultRecipe).filter((field) => !known.has(field))).toEqual([]);
 });

@@ -71,7 +71,12 @@ export const trainOptions = z.strictObject({
   learningRate: rate.optional().describe("peak learning rate (default: the recipe's, adapted to the batch size)"),
   schedule: z.enum(scheduleNames).optional().describe('how the learning rate goes on from its peak'),
   warmupSteps: z.int().nonnegative().optional().describe('steps over which the learning rate rises to its peak'),
-  momentum: z.number().min(0).lt(1).optional().describe('momentum of sgd and muon (default 0.9, Nesterov)'),
+  momentum: z
+    .number()
+    .min(0)
+    .lt(1)
+    .optional()
+    .describe("momentum of sgd and muon (default: the recipe's, or 0.9; Nesterov)"),
   weightDecay: z.number().nonnegative().optional().describe('decoupled weight decay on kernels'),
   clipNorm: rate.optional().describe('upper bound for the norm of the gradient'),
   labelSmoothing: z.number().min(0).lt(1).optional().describe('share of the target spread over all classes'),
@@ -270,7 +275,7 @@ export function resolveConfig(options: z.output<typeof trainOptions>, own: Recip
     testShift: options.testShift ?? recipe.testShift,
     optimizer: {
       ...defaults,
-      momentum: options.momentum ?? defaults.momentum,
+      momentum: options.momentum ?? (sameOptimizer ? recipe.momentum : undefined) ?? defaults.momentum,
       weightDecay: options.weightDecay ?? (sameOptimizer ? recipe.weightDecay : defaults.weightDecay),
     },
   };

@@ -11,6 +11,8 @@ export interface Recipe {
   readonly learningRate: number;
   readonly schedule: ScheduleName;
   readonly warmupSteps: number;
+  /** Of an optimizer that has any; undefined for its default. */
+  readonly momentum: number | undefined;
   readonly weightDecay: number;
   readonly labelSmoothing: number;
   /** Random changes of the training pictures: mirrored; moved by up to so many pixels; erased in part, with this probability. */
@@ -37,6 +39,7 @@ export const defaultRecipe: Recipe = {
   learningRate: 0.001,
   schedule: 'cosine',
   warmupSteps: 0,
+  momentum: undefined,
   weightDecay: 0,
   labelSmoothing: 0,
   flip: false,
