@@ -52,7 +52,8 @@ export const defaultRecipe: Recipe = {
 
 /**
  * The peak learning rate for batches of another size than the recipe's. The steps of a larger batch are fewer and less
- * noisy: sgd takes them longer in proportion (Goyal and others, 2017), Adam and AdamW by the square root (Malladi and others, 2022).
+ * noisy: sgd takes them longer in proportion (Goyal and others, 2017), the others by the square root (for Adam: Malladi and
+ * others, 2022).
  */
 export function learningRateFor(recipe: Recipe, optimizer: OptimizerName, batchSize: number): number {
   const factor = batchSize / recipe.batchSize;
