@@ -59,7 +59,7 @@ describe('lockstep-coordinate', () => {
 
   it('begins a run, goes on with it, and leaves it alone when it is finished', async () => {
     const data = ['--data-dir', smallDataset(640, 50)];
-    const recipe = ['--model', 'mlp', '--epochs', '40', '--batch-size', '16'];
+    const recipe = ['--model', 'mlp', '--optimizer', 'adam', '--epochs', '40', '--batch-size', '16'];
     const flags = ['--workers', '1', '--log-every', '1', ...data];
     const quiet = await lockstep(['train', ...recipe, ...data, '--workers', '1', '--json']);
     const cwd = temporaryFolder();
