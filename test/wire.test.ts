@@ -4,7 +4,7 @@ import { lockstep, type Running, smallDataset } from './lockstep.ts';
 import { Ways } from './ways.ts';
 
 const dataDir = smallDataset(1000, 100);
-const ways = new Ways(['--model', 'mlp', '--epochs', '3', '--batch-size', '40'], dataDir);
+const ways = new Ways(['--model', 'mlp', '--optimizer', 'adam', '--epochs', '3', '--batch-size', '40'], dataDir);
 const NUM_STEPS = 75;
 
 const stepped = (worker: Running, atLeast: number): Promise<unknown> =>
