@@ -7,7 +7,7 @@ import { describeNetwork } from '@lockstep/bench';
 import { parseTopology, zoo } from '@lockstep/engine';
 import { describe, expect, it } from 'vitest';
 import { offline, ROOT, temporaryFolder } from './lockstep.ts';
-import { torchPython } from './pytorch/python.ts';
+import { missing, torchPython } from './pytorch/python.ts';
 
 const run = promisify(execFile);
 const PEERS = join(ROOT, 'scripts/peers');
@@ -23,7 +23,7 @@ describe('scripts/peers.js', () => {
   });
 });
 
-describe.skipIf(!torchPython)('PyTorch (skipped where LOCKSTEP_PEERS_PYTHON, or else python3, lacks it)', () => {
+describe.skipIf(!torchPython)(`PyTorch (${missing})`, () => {
   it('computes gradients of the same mlp, by the number of parameters', async () => {
     const network = parseTopology(zoo.mlp.topology);
     const file = join(temporaryFolder(), 'mlp.json');

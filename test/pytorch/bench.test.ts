@@ -8,11 +8,10 @@ import { describe, expect, it } from 'vitest';
 import { torchJob } from '../../packages/bench/src/torch-job.ts';
 import { type TorchEvent, trainWithTorch } from '../../packages/bench/src/torch-run.ts';
 import { lockstep, offline, ROOT, Running, smallDataset, temporaryFolder } from '../lockstep.ts';
-import { torchPython } from './python.ts';
+import { missing, torchPython } from './python.ts';
 
 const env = { ...offline(), LOCKSTEP_DATA_DIR: smallDataset(1000, 200) };
 const PATIENTLY = { timeout: 240_000 };
-const missing = 'skipped where LOCKSTEP_PEERS_PYTHON, or else python3, has no PyTorch';
 const benchOf = (...args: string[]): string[] => ['bench', 'accuracy', '--json', '--pytorch', torchPython!, ...args];
 
 /** Processes that were started by `parent` and run the program that trains in PyTorch. */

@@ -1,14 +1,11 @@
 /** PyTorch's networks compute what Lockstep's engine computes: every layer, and the models of the zoo. */
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { describeNetwork } from '@lockstep/bench';
 import { createEngine, numElements, parseTopology, zoo } from '@lockstep/engine';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { distance, norm } from '../../packages/engine/src/testing/differences.ts';
 import { randomParameters, randomSamples } from '../../packages/engine/src/testing/inputs.ts';
 import { contractModels, withoutDropout } from '../../packages/engine/src/testing/models.ts';
-import { ROOT } from '../lockstep.ts';
-import { torchPython } from './python.ts';
+import { askTorch, missing, torchPython } from './python.ts';
 
 const COUNT = 6;
 const LABEL_SMOOTHING = 0.1;
@@ -60,33 +57,27 @@ interface Answer {
   readonly gradient: readonly number[];
 }
 
-/** Answers for all cases, from one process: it takes seconds to start. */
-function askTorch(layout: string): Answer[] {
+function answersOf(layout: string): Answer[] {
   const jobs = cases.map(({ network, parameters, samples }) => {
     const size = numElements(network.inputShape);
-    return JSON.stringify({
+    return {
       network: describeNetwork(network),
       parameters: [...parameters],
       pictures: [...samples.images.subarray(0, COUNT * size)],
       labels: [...samples.labels.subarray(0, COUNT)],
       labelSmoothing: LABEL_SMOOTHING,
       layout,
-    });
+    };
   });
-  const args = ['-B', join(ROOT, 'test/pytorch/gradient.py'), join(ROOT, 'packages/bench/python')];
-  const options = { input: `${jobs.join('\n')}\n`, encoding: 'utf8', maxBuffer: 2 ** 29, timeout: 100_000 } as const;
-  const lines = execFileSync(torchPython!, args, options).trim().split('\n');
-  return lines.map((line) => JSON.parse(line));
+  return askTorch('gradient.py', jobs);
 }
-
-const missing = 'skipped where LOCKSTEP_PEERS_PYTHON, or else python3, has no PyTorch';
 
 describe.skipIf(!torchPython).each(['contiguous_format', 'channels_last'])(
   `a network in PyTorch, %s (${missing})`,
   (layout) => {
     let answers: Answer[];
     beforeAll(() => {
-      answers = askTorch(layout);
+      answers = answersOf(layout);
     });
 
     it.each(cases.map((one, i) => [one.name, one, i] as const))(

@@ -12,20 +12,18 @@ sys.path.insert(0, sys.argv[1])
 import torch  # noqa: E402
 
 from network import Network  # noqa: E402
-from train_recipe import Run, make_optimizer  # noqa: E402
+from train_recipe import make_optimizer, update  # noqa: E402
 
 for line in sys.stdin:
     job = json.loads(line)
     net = Network(job["network"])
     net.load_parameters(torch.tensor(job["parameters"]))
-    run = Run.__new__(Run)
-    run.job, run.net = job, net
     optimizer = make_optimizer(net, job["optimizer"])
     bearer = copy.deepcopy(net)
     for gradient in job["gradients"]:
         bearer.load_parameters(torch.tensor(gradient))
         for own, given in zip(net.parameters(), bearer.parameters()):
             own.grad = given.detach().clone()
-        run.update(optimizer, job["learningRate"])
+        update(net, optimizer, job["optimizer"], job["learningRate"])
     weights = [net.to_keras(name, net.places[name][0]).reshape(-1) for name, spec in net.specs.items() if spec["kind"] == "weight"]
     print(json.dumps(torch.cat(weights).tolist()), flush=True)

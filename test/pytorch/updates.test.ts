@@ -1,6 +1,4 @@
 /** PyTorch's optimizers, and what was added to them, change weights as Lockstep's do. */
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { describeNetwork } from '@lockstep/bench';
 import {
   loadKernels,
@@ -18,8 +16,7 @@ import { parseTopology } from '@lockstep/engine';
 import { describe, expect, it } from 'vitest';
 import { distance, norm } from '../../packages/engine/src/testing/differences.ts';
 import { randomParameters } from '../../packages/engine/src/testing/inputs.ts';
-import { ROOT } from '../lockstep.ts';
-import { torchPython } from './python.ts';
+import { askTorch, missing, torchPython } from './python.ts';
 
 /** Kernels that are longer one way and the other, and one that is no matrix. */
 const network = parseTopology({
@@ -91,22 +88,17 @@ function updated(config: OptimizerConfig): Float32Array {
 }
 
 function updatedByTorch(): Float32Array[] {
-  const jobs = configs.map((optimizer) =>
-    JSON.stringify({
-      network: describeNetwork(network),
-      parameters: [...initial],
-      gradients: gradients.map((gradient) => [...gradient]),
-      optimizer,
-      learningRate: LEARNING_RATE,
-    }),
-  );
-  const args = ['-B', join(ROOT, 'test/pytorch/updates.py'), join(ROOT, 'packages/bench/python')];
-  const options = { input: `${jobs.join('\n')}\n`, encoding: 'utf8', maxBuffer: 2 ** 26, timeout: 100_000 } as const;
-  const lines = execFileSync(torchPython!, args, options).trim().split('\n');
-  return lines.map((line) => Float32Array.from(JSON.parse(line)));
+  const jobs = configs.map((optimizer) => ({
+    network: describeNetwork(network),
+    parameters: [...initial],
+    gradients: gradients.map((gradient) => [...gradient]),
+    optimizer,
+    learningRate: LEARNING_RATE,
+  }));
+  return askTorch<number[]>('updates.py', jobs).map((weights) => Float32Array.from(weights));
 }
 
-describe.skipIf(!torchPython)('PyTorch (skipped where LOCKSTEP_PEERS_PYTHON, or else python3, lacks it)', () => {
+describe.skipIf(!torchPython)(`PyTorch (${missing})`, () => {
   it('changes weights as every optimizer does here', { timeout: 120_000 }, () => {
     const theirs = updatedByTorch();
     configs.forEach((config, i) => {

@@ -80,6 +80,22 @@ def fused(kind, parameters, **settings):
         return kind(parameters, foreach=True, **settings)
 
 
+def update(net, optimizer, settings, rate):
+    """One step along the gradients that the weights have."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    if settings["name"] == "sgd":
+        decay_for_sgd(net, rate * settings["weightDecay"])
+    optimizer.step()
+
+
+def decay_for_sgd(net, decay):
+    decayed, _ = net.decaying()
+    if decay > 0:
+        with torch.no_grad():
+            torch._foreach_mul_(decayed, 1 - decay)
+
+
 class Average:
     """Exponential moving average of weights and batch statistics, warmed up as Lockstep's."""
 
@@ -144,25 +160,11 @@ class Run:
         for indices in torch.randperm(len(self.labels)).split(self.job["batchSize"]):
             rate = self.job["learningRates"][self.step]
             self.backward(self.net, indices, self.layout)
-            self.update(self.optimizer, rate)
+            update(self.net, self.optimizer, self.job["optimizer"], rate)
             if self.average:
                 self.average.update(self.step)
             self.step += 1
             self.pulse.beat(epoch=number)
-
-    def update(self, optimizer, rate):
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        if self.job["optimizer"]["name"] == "sgd":
-            self.decay_for_sgd(rate)
-        optimizer.step()
-
-    def decay_for_sgd(self, rate):
-        decay = rate * self.job["optimizer"]["weightDecay"]
-        decayed, _ = self.net.decaying()
-        if decay > 0:
-            with torch.no_grad():
-                torch._foreach_mul_(decayed, 1 - decay)
 
     def views(self, images):
         """Pictures as they are, mirrored, and both moved up-left and down-right: what counts is the mean."""

@@ -256,7 +256,7 @@ export function resolveConfig(options: z.output<typeof trainOptions>, own: Recip
   const recipe = recipeOf(options, own);
   const optimizer = options.optimizer ?? recipe.optimizer;
   const defaults = optimizerDefaults[optimizer];
-  const sameOptimizer = optimizer === recipe.optimizer;
+  const suited = optimizer === recipe.optimizer ? recipe : undefined;
   const batchSize = options.batchSize ?? recipe.batchSize;
   return {
     ...options,
@@ -275,8 +275,8 @@ export function resolveConfig(options: z.output<typeof trainOptions>, own: Recip
     testShift: options.testShift ?? recipe.testShift,
     optimizer: {
       ...defaults,
-      momentum: options.momentum ?? (sameOptimizer ? recipe.momentum : undefined) ?? defaults.momentum,
-      weightDecay: options.weightDecay ?? (sameOptimizer ? recipe.weightDecay : defaults.weightDecay),
+      momentum: options.momentum ?? suited?.momentum ?? defaults.momentum,
+      weightDecay: options.weightDecay ?? suited?.weightDecay ?? defaults.weightDecay,
     },
   };
 }

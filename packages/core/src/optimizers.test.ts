@@ -9,6 +9,7 @@ import {
   updateDirections,
   updateSlice,
 } from './optimizers.ts';
+import { together } from './orthogonalize.ts';
 import { purposes, RandomStream } from './random.ts';
 import { BLOCK_LENGTH } from './reduction.ts';
 import { orthogonalized } from './testing/orthogonalized.ts';
@@ -78,7 +79,7 @@ function run(config: OptimizerConfig, cuts: readonly number[], sharing: 'private
         const part = { index, count };
         return updateDirections(kernels, layout, config, scalars, current, next, sums, scratch, slice, part);
       });
-      while (parts.map((part) => part.next().done).includes(false));
+      Array.from(together(parts));
     }
     for (let i = 1; i < bounds.length; i++) {
       const start = bounds[i - 1]!;

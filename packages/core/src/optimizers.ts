@@ -1,7 +1,7 @@
 /** Optimizers in the Keras formulation, applied to any slice of the flat parameter vector by the SIMD loops. */
 import type { KernelFunctions } from './kernels.ts';
 import type { Parameter, ParameterLayout } from './layout.ts';
-import { type MatrixShape, orthogonalize, orthogonalizeScratch, type Part } from './orthogonalize.ts';
+import { type MatrixShape, orthogonalize, orthogonalizeScratch, type Part, together } from './orthogonalize.ts';
 import type { Range } from './shards.ts';
 
 export const optimizerNames = ['sgd', 'adam', 'adamw', 'muon'] as const;
@@ -124,7 +124,7 @@ export function* updateDirections(
     const turned = { index: (part.index + i) % part.count, count: part.count };
     return orthogonalize(kernels, next.slots[1]! + matrix.offset * 4, matrixShape(matrix), scratch[i]!, turned);
   });
-  while (runs.map((run) => run.next().done).includes(false)) yield;
+  yield* together(runs);
 }
 
 /** Makes the elements of an orthogonal matrix as large as those of a usual update by Adam (Liu and others, 2025). */

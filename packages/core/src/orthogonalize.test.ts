@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { loadKernels, Region } from './kernels.ts';
-import { type MatrixShape, orthogonalize, orthogonalizeScratch } from './orthogonalize.ts';
+import { type MatrixShape, orthogonalize, orthogonalizeScratch, together } from './orthogonalize.ts';
 import { purposes, RandomStream } from './random.ts';
 import { orthogonalized, product, transposed } from './testing/orthogonalized.ts';
 
@@ -33,7 +33,7 @@ function run(shape: MatrixShape, values: Float64Array, numParts = 1, dirt = 0): 
   const parts = Array.from({ length: numParts }, (_, index) =>
     orthogonalize(kernels, matrix, shape, scratch, { index, count: numParts }),
   );
-  while (parts.map((part) => part.next().done).includes(false));
+  Array.from(together(parts));
   expect(new Float32Array(memory.buffer, behind, 1)[0], 'the scratch memory suffices').toBe(0);
   return Float64Array.from(view);
 }

@@ -32,6 +32,11 @@ export interface Part {
   readonly count: number;
 }
 
+/** Lets parts, or matrices, go on from one yield to the next together; all have as many. */
+export function* together(runs: readonly Generator<void, void, void>[]): Generator<void, void, void> {
+  while (runs.map((run) => run.next().done).includes(false)) yield;
+}
+
 /** The matrix, or its transpose if that one is narrower, with its columns filled up to whole strips. */
 function sidesOf({ rows, columns }: MatrixShape): {
   readonly long: number;
