@@ -46,11 +46,13 @@ class Augmenter:
             ways = torch.stack([stored, stored.flip(-1)]) if flip else stored.unsqueeze(0)
             # [mirrored, picture, down, right, height, width]: every place of the window, without a copy.
             self.views = ways.unfold(2, self.height, 1).unfold(3, self.width, 1)
+        self.mirrored = torch.randint(2, (self.count,)) if flip else torch.zeros(self.count, dtype=torch.long)
         self.rows = torch.arange(self.height).view(1, -1, 1)
         self.columns = torch.arange(self.width).view(1, 1, -1)
 
     def begin_epoch(self):
-        self.mirrored = torch.randint(2, (self.count,)) if self.flip else torch.zeros(self.count, dtype=torch.long)
+        if self.flip:
+            self.mirrored = 1 - self.mirrored
         self.down, self.right = torch.randint(2 * self.shift + 1, (2, self.count))
         if self.erase > 0:
             self.rectangles = self.draw_rectangles()

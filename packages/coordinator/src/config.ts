@@ -80,7 +80,7 @@ export const trainOptions = z.strictObject({
   weightDecay: z.number().nonnegative().optional().describe('decoupled weight decay on kernels'),
   clipNorm: rate.optional().describe('upper bound for the norm of the gradient'),
   labelSmoothing: z.number().min(0).lt(1).optional().describe('share of the target spread over all classes'),
-  flip: z.boolean().optional().describe('mirror training pictures at random, left to right'),
+  flip: z.boolean().optional().describe('mirror training pictures left to right, every other epoch'),
   shift: z
     .int()
     .min(0)

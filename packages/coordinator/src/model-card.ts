@@ -216,7 +216,7 @@ function formatOf(wire: TrainConfig['wire']): string {
 
 function augmentationOf({ flip, shift, erase }: TrainConfig): string {
   const changes = [
-    ...(flip ? ['mirrored at random'] : []),
+    ...(flip ? ['mirrored in every other epoch'] : []),
     ...(shift > 0 ? [`moved by up to ${shift} pixels`] : []),
     ...(erase > 0 ? [`a rectangle erased in ${percent(erase)}`] : []),
   ];

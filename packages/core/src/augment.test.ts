@@ -50,6 +50,16 @@ describe('augment', () => {
     expect(count).toBeLessThan(250);
   });
 
+  it('mirrors in every second epoch, each picture by its own count', () => {
+    const sides = [0, 1, 2, 3].map((epoch) => {
+      const { before, after } = changed(400, GREY, { flip: true }, undefined, epoch);
+      return after.map((picture, i) => Buffer.compare(picture, before[i]!) !== 0);
+    });
+    expect(sides[1]).toEqual(sides[0]!.map((isFlipped) => !isFlipped));
+    expect(sides[2]).toEqual(sides[0]);
+    expect(sides[3]).toEqual(sides[1]);
+  });
+
   it.each([GREY, [5, 7, 3]] as Shape[])('moves each picture of %i x %i x %i by up to so many pixels', (...shape) => {
     const { before, after } = changed(300, shape, { shift: 2 });
     const seen = new Map<string, number>();
@@ -123,7 +133,7 @@ describe('augment', () => {
   it('has drawn the same since it was written', () => {
     const { after } = changed(3, GREY, { flip: true, shift: 2, erase: 1 });
     const sums = after.map((picture) => picture.reduce((sum, value, at) => (Math.imul(sum, 31) + value * at) | 0, 7));
-    expect(sums).toEqual([-1418897932, 1188323459, -1634175209]);
+    expect(sums).toEqual([-1418897932, 1188323459, 1591480677]);
   });
 });
 

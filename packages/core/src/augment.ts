@@ -6,7 +6,10 @@ import { philox, purposes } from './random.ts';
 
 /** Which changes, in the order in which they are made. */
 export interface Augmentation {
-  /** Mirror every second picture, on average, left to right. */
+  /**
+   * Mirror half of the pictures left to right, and the other half in the next epoch (Jordan, 2024, "94% on CIFAR-10 in
+   * 3.29 seconds"): by chance alone, a quarter of them would look the same way in any three epochs running.
+   */
   readonly flip: boolean;
   /** Move each picture by up to so many pixels in either direction; what comes in is zero. */
   readonly shift: number;
@@ -22,9 +25,10 @@ const ERASE = { leastArea: 0.02, mostArea: 0.4, leastAspect: 0.3, mostAspect: 1 
 const WORD = 2 ** 32;
 const words = new Uint32Array(4);
 
-/** Two streams per picture: where and how, and the noise. */
+/** Three streams per picture: where and how, the noise, and which way it looks in epoch 0. */
 const DECISIONS = 0;
 const NOISE = 1;
+const SIDE = 2;
 
 /**
  * Changes pictures in place.
@@ -45,13 +49,15 @@ export function augment(
   for (let i = 0; i < indices.length; i++) {
     const at = i * size;
     const index = indices[i]!;
-    // A word each, whether used or not: which pictures are mirrored does not depend on what else is done.
+    if (flip) {
+      philox(seed, purposes.augmentation, 0, 0, index, SIDE, words);
+      if (words[0]! < WORD / 2 === (epoch % 2 === 0)) mirror(images, at, height, width, channels);
+    }
+    // A word each, whether used or not: where a picture is moved does not depend on what else is done.
     philox(seed, purposes.augmentation, 0, epoch, index, DECISIONS, words);
-    const isFlipped = words[0]! < WORD / 2;
     const down = Math.floor((words[1]! * (2 * shift + 1)) / WORD) - shift;
     const right = Math.floor((words[2]! * (2 * shift + 1)) / WORD) - shift;
     const isErased = words[3]! < erase * WORD;
-    if (flip && isFlipped) mirror(images, at, height, width, channels);
     if (down !== 0 || right !== 0) move(images, at, height, row, down, right * channels);
     if (isErased) eraseRectangle(images, at, height, width, channels, seed, epoch, index);
   }

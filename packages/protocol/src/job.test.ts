@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { describeJob, type JobDescription, type JobText, layoutHash, parseJob } from './job.ts';
+import { PROTOCOL_VERSION } from './version.ts';
 
 const digest = 'ab'.repeat(32);
 const job: Omit<JobDescription, 'protocol'> = {
@@ -18,16 +19,16 @@ const job: Omit<JobDescription, 'protocol'> = {
 const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');
 /** A job whose hash is right, whatever its text. */
 const hashed = (text: string): JobText => ({ text, hash: sha256(text) });
-const changed = (change: object): JobText => hashed(JSON.stringify({ protocol: 3, ...job, ...change }));
+const changed = (change: object): JobText => hashed(JSON.stringify({ protocol: PROTOCOL_VERSION, ...job, ...change }));
 
 describe('the text of a job', () => {
   it('comes back as the job it describes', () => {
-    expect(parseJob(describeJob(job))).toEqual({ protocol: 3, ...job });
+    expect(parseJob(describeJob(job))).toEqual({ protocol: PROTOCOL_VERSION, ...job });
   });
 
   it('may do without what it does not use', () => {
     const { augmentation: _, reduction: __, ...plain } = job;
-    expect(parseJob(describeJob(plain))).toEqual({ protocol: 3, ...plain, reduction: 'exact' });
+    expect(parseJob(describeJob(plain))).toEqual({ protocol: PROTOCOL_VERSION, ...plain, reduction: 'exact' });
   });
 
   it('has the SHA-256 of its UTF-8 as its hash, always the same', () => {
@@ -37,8 +38,8 @@ describe('the text of a job', () => {
   });
 
   it('may be written in any way, as long as the hash is that of the text', () => {
-    const spacious = JSON.stringify({ ...job, protocol: 3, later: true }, undefined, 2);
-    expect(parseJob(hashed(spacious))).toEqual({ protocol: 3, ...job });
+    const spacious = JSON.stringify({ ...job, protocol: PROTOCOL_VERSION, later: true }, undefined, 2);
+    expect(parseJob(hashed(spacious))).toEqual({ protocol: PROTOCOL_VERSION, ...job });
   });
 
   it('is refused when it, or its hash, was tampered with', () => {
@@ -55,7 +56,7 @@ describe('the text of a job', () => {
   });
 
   it.each([
-    ['another version', { protocol: 4 }, 'protocol'],
+    ['another version', { protocol: PROTOCOL_VERSION + 1 }, 'protocol'],
     ['no topology', { topology: undefined }, 'topology'],
     ['no seed', { seed: undefined }, 'seed'],
     ['a seed of 33 bits', { seed: 2 ** 32 }, 'seed'],

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { connect as connectTls } from 'node:tls';
+import { SUBPROTOCOL } from '@lockstep/protocol';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import WebSocket from 'ws';
 import { CoordinatorServer, readTls } from './index.ts';
@@ -74,7 +75,7 @@ describe('a server with TLS', () => {
     const { server, workers } = await openServer({ tls });
     expect(server.url).toBe(`wss://127.0.0.1:${server.port}`);
     const { socket } = await join(server.url, { token: TOKEN });
-    expect(socket?.protocol).toBe('lockstep.3');
+    expect(socket?.protocol).toBe(SUBPROTOCOL);
     expect(workers).toHaveLength(1);
 
     const client = connectTls({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false });

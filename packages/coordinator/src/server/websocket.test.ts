@@ -1,6 +1,6 @@
 /** Which WebSockets are handed over, and what the others are told. */
 import { once } from 'node:events';
-import { SUBPROTOCOL } from '@lockstep/protocol';
+import { PROTOCOL_VERSION, SUBPROTOCOL } from '@lockstep/protocol';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { CoordinatorServer } from './index.ts';
 import { bySubprotocol, defaults, dial, join, openServer, rawSocketOf, TOKEN, talk } from './testing/peers.ts';
@@ -96,15 +96,16 @@ describe('a WebSocket', () => {
 
   it('of another version gets 426, and without one 400', async () => {
     const { server } = await openServer();
-    const other = await join(server.url, { token: TOKEN, protocols: ['lockstep.4'] });
+    const later = `lockstep.${PROTOCOL_VERSION + 1}`;
+    const other = await join(server.url, { token: TOKEN, protocols: [later] });
     expect(other).toMatchObject({
       status: 426,
-      body: { code: 'version', message: expect.stringContaining('lockstep.3') },
+      body: { code: 'version', message: expect.stringContaining(SUBPROTOCOL) },
     });
-    expect(other.body?.message).toContain('lockstep.3');
+    expect(other.body?.message).toContain(later);
     const none = await join(server.url, { token: TOKEN, protocols: [] });
     expect(none).toMatchObject({ status: 400, body: { code: 'subprotocol' } });
-    const both = await join(server.url, { token: TOKEN, protocols: ['lockstep.4', SUBPROTOCOL] });
+    const both = await join(server.url, { token: TOKEN, protocols: [later, SUBPROTOCOL] });
     expect(both.socket?.protocol).toBe(SUBPROTOCOL);
   });
 
