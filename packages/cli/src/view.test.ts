@@ -1,6 +1,6 @@
 import type { RunStatus } from '@lockstep/protocol';
 import { describe, expect, it } from 'vitest';
-import { runView, sparkline } from './view.ts';
+import { costlyUpdate, runView, sparkline } from './view.ts';
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with an escape
 const plain = (lines: readonly string[]): string[] => lines.map((line) => line.replaceAll(/\x1b\[[0-9;]*m/g, ''));
@@ -95,5 +95,26 @@ describe('runView', () => {
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(60);
     expect(lines).toHaveLength(3 + 8 + 1);
     expect(lines.at(-1)).toContain('and 32 more workers');
+  });
+});
+
+describe('costlyUpdate', () => {
+  const slow = {
+    ...status,
+    model: { ...status.model!, optimizer: 'muon', batchSize: 128 },
+    phases: { broadcast: 0, compute: 2, gather: 0, update: 8 },
+  } as const;
+
+  it('names the share of the update, and what to do about it', () => {
+    expect(costlyUpdate(slow)).toMatch(/^80 % .*more than --batch-size 128, or --optimizer adamw/);
+  });
+
+  it.each([
+    ['the gradient takes longer', { phases: { broadcast: 1, compute: 9, gather: 0, update: 8 } }],
+    ['the update is another one', { model: { ...slow.model, optimizer: 'adam' } }],
+    ['only few steps are done', { runStep: 3 }],
+    ['nothing was measured', { phases: undefined }],
+  ] as const)('is silent when %s', (_, change) => {
+    expect(costlyUpdate({ ...slow, ...change })).toBeUndefined();
   });
 });

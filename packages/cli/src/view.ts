@@ -65,6 +65,21 @@ function curves({ curve, epochs, efficiency, phases }: RunStatus): string[] {
   return lines;
 }
 
+/** As many steps tell how long one takes. */
+const LEAST_STEPS = 20;
+
+/** Says so when most of the time goes into an update that takes as long for a small batch as for a large one. */
+export function costlyUpdate({ model, runStep, phases }: RunStatus): string | undefined {
+  if (model?.optimizer !== 'muon' || !phases || runStep < LEAST_STEPS) return undefined;
+  const { update, compute, broadcast, gather } = phases;
+  const share = update / (update + compute + broadcast + gather);
+  if (share < 0.5) return undefined;
+  return (
+    `${Math.round(share * 100)} % of each step is the update by muon, whose work does not depend on the batch: ` +
+    `more than --batch-size ${model.batchSize}, or --optimizer adamw, shortens the epochs.`
+  );
+}
+
 function members({ members: all }: RunStatus): string[] {
   const lines = all.slice(0, MAX_MEMBERS).map(memberLine);
   if (all.length > MAX_MEMBERS) lines.push(pc.dim(`              and ${all.length - MAX_MEMBERS} more workers`));

@@ -9,7 +9,7 @@ import { addOptions, checkOptions, JSON_LINES } from '../options.ts';
 import { bar, duration, integer, Output, percent } from '../output.ts';
 import { interruptible } from '../signals.ts';
 import { tokenFrom } from '../token.ts';
-import { runView } from '../view.ts';
+import { costlyUpdate, runView } from '../view.ts';
 import { showDownload } from './download-progress.ts';
 
 export function trainCommand(program: Command): void {
@@ -44,7 +44,7 @@ async function run(output: Output, options: TrainOptions): Promise<void> {
   }
 }
 
-/** The view on a terminal changes at most so often. */
+/** What is shown of the progress changes at most so often. */
 const VIEW_INTERVAL_MS = 250;
 
 /** Says in words what a run does. */
@@ -54,6 +54,7 @@ class Display {
   #status: (() => RunStatus) | undefined;
   #viewedAt = 0;
   #hasTable = false;
+  #hasWarned = false;
   #views: string | undefined;
 
   constructor(output: Output) {
@@ -67,16 +68,22 @@ class Display {
 
   /** A compact view on a terminal, a line elsewhere. */
   #progress(event: ProgressEvent): void {
+    const now = performance.now();
+    if (now - this.#viewedAt < VIEW_INTERVAL_MS) return;
+    this.#viewedAt = now;
     const output = this.#output;
-    if (output.isLive && this.#status) {
-      const now = performance.now();
-      if (now - this.#viewedAt < VIEW_INTERVAL_MS) return;
-      this.#viewedAt = now;
-      output.progress(runView(this.#status(), output.width).join('\n'));
+    const status = this.#status?.();
+    const warning = status && !this.#hasWarned ? costlyUpdate(status) : undefined;
+    if (warning !== undefined) {
+      this.#hasWarned = true;
+      output.notice(warning);
+    }
+    if (output.isLive && status) {
+      output.progress(runView(status, output.width).join('\n'));
       return;
     }
     const what = event.phase === 'evaluate' ? 'evaluating' : `step ${event.step}/${event.stepsPerEpoch}`;
-    const { etaSeconds } = this.#status?.() ?? {};
+    const etaSeconds = status?.etaSeconds;
     output.progress(
       `${bar(event.fraction)} epoch ${event.epoch}/${event.epochs} ${what}  loss ${event.trainLoss.toFixed(4)}  ` +
         `${integer(event.samplesPerSecond)} samples/s  ${etaSeconds === undefined ? '' : `${duration(etaSeconds)} left`}`,
