@@ -6,7 +6,7 @@ import { lockstep, offline, smallDataset, temporaryFolder } from './lockstep.ts'
 import { Ways } from './ways.ts';
 
 const dataDir = smallDataset(600, 100);
-const flags = ['--model', 'mlp', '--epochs', '2', '--batch-size', '64'];
+const flags = ['--model', 'mlp', '--optimizer', 'adam', '--epochs', '2', '--batch-size', '64'];
 const job = [...flags, '--data-dir', dataDir];
 const ways = new Ways(flags, dataDir);
 

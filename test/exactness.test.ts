@@ -7,7 +7,7 @@ const runs: [what: string, args: string[]][] = [
   ['mlp with a partial last batch', ['--model', 'mlp', '--limit-train', '3000', '--batch-size', '200']],
   [
     'mlp with shards of unequal size',
-    ['--model', 'mlp', '--limit-train', '1003', '--batch-size', '37', '--clip-norm', '0.5'],
+    ['--model', 'mlp', '--optimizer', 'adamw', '--limit-train', '1003', '--batch-size', '37', '--clip-norm', '0.5'],
   ],
   [
     'mlp with empty micro-batches',

@@ -20,7 +20,8 @@ const softwareOnly = limitedTo(software.map(({ manifest }) => manifest));
 const noDriver = limitedTo([]);
 
 const data = smallDataset(256, 64);
-const training = ['--model', 'mlp', '--epochs', '1', '--batch-size', '64', '--data-dir', data, '--json', '--seed', '5'];
+const recipe = ['--model', 'mlp', '--optimizer', 'adam', '--epochs', '1', '--batch-size', '64'];
+const training = [...recipe, '--data-dir', data, '--json', '--seed', '5'];
 
 const run = (env: NodeJS.ProcessEnv, ...args: string[]): Promise<Finished> =>
   finished(start(['train', ...training, '--run-dir', join(temporaryFolder(), 'run'), '--port', '0', ...args], env));

@@ -8,7 +8,7 @@ import { spy } from './fuzz/target.ts';
 import { lockstep, offline, Running, smallDataset, temporaryFolder } from './lockstep.ts';
 
 const dataDir = smallDataset(600, 100);
-const job = ['--model', 'mlp', '--epochs', '1', '--batch-size', '64', '--data-dir', dataDir];
+const job = ['--model', 'mlp', '--optimizer', 'adam', '--epochs', '1', '--batch-size', '64', '--data-dir', dataDir];
 const running: Running[] = [];
 afterAll(async () => {
   for (const process of running) process.kill('SIGKILL');

@@ -15,8 +15,9 @@ const slurm = new Slurm();
 const dataDir = smallDataset(1600, 100);
 const run = join(slurm.folder, 'run');
 // Steps of some length, so that there is time to disturb them.
-const NUM_STEPS = 150;
-const recipe = ['--model', 'cnn', '--epochs', '6', '--batch-size', '64', '--shards', '8', '--data-dir', dataDir];
+const NUM_STEPS = 75;
+const recipe = ['--model', 'cnn', '--optimizer', 'adam', '--epochs', '3', '--batch-size', '64'];
+const job = [...recipe, '--shards', '8', '--data-dir', dataDir];
 
 let failure: string | undefined;
 beforeAll(async () => {
@@ -77,15 +78,15 @@ const submit = (tasks: string, ...args: readonly string[]): Promise<string> =>
 describe.skipIf(missing.length > 0)(`deploy/slurm${missing.length > 0 ? ` (needs ${missing.join(', ')})` : ''}`, () => {
   it('ends with the weights of an undisturbed run', { timeout: 300_000 }, async ({ skip }) => {
     if (failure !== undefined) return skip(`Slurm does not start here: ${failure}`);
-    const { events: quiet } = await lockstep(['train', ...recipe, '--workers', '2', '--json']);
+    const { events: quiet } = await lockstep(['train', ...job, '--workers', '2', '--json']);
 
     // Without one of the three it pauses, so nothing here depends on how fast the machine is.
-    const job = await submit('0-2', ...recipe, '--min-workers', '3', '--log-every', '1');
+    const array = await submit('0-2', ...job, '--min-workers', '3', '--log-every', '1');
     await until('steps of three', () => stepsDone() > 5);
-    await slurm.run('scancel', [`${job}_1`]);
+    await slurm.run('scancel', [`${array}_1`]);
     await until('a pause', isPaused);
     const before = stepsDone();
-    await slurm.run('scontrol', ['requeue', `${job}_0`]);
+    await slurm.run('scontrol', ['requeue', `${array}_0`]);
     await until('the resumed run', () => events().some(({ event }) => event === 'resumed'));
     const more = await submit('1');
     await until('the end', () => events().some(({ event }) => event === 'done'));
@@ -95,7 +96,7 @@ describe.skipIf(missing.length > 0)(`deploy/slurm${missing.length > 0 ? ` (needs
     expect(before).toBeLessThan(NUM_STEPS);
     expect(stepsDone()).toBe(NUM_STEPS);
     await until('the end of the tasks', async () => (await slurm.run('squeue', ['--noheader'])) === '');
-    const tasks = [`${job}_0`, `${job}_1`, `${job}_2`, `${more}_1`];
+    const tasks = [`${array}_0`, `${array}_1`, `${array}_2`, `${more}_1`];
     const states = await Promise.all(tasks.map((task) => slurm.state(task)));
     expect(states, logs()).toEqual(['COMPLETED', 'CANCELLED', 'COMPLETED', 'COMPLETED']);
   });
