@@ -1,6 +1,6 @@
 /** Every setting of a training run, once: the schema gives its type, its default, its check and its line of help. */
 import { LockstepError, optimizerDefaults, optimizerNames, scheduleNames } from '@lockstep/core';
-import { defaultRecipe, learningRateFor, type Recipe, type Views, zoo, zooNames } from '@lockstep/engine';
+import { defaultRecipe, learningRateFor, type Recipe, recipeNames, recipes, type Views } from '@lockstep/engine';
 import { engineOptions } from '@lockstep/worker';
 import { z } from 'zod';
 import { checkWire, wireSetting } from './wire-choice.ts';
@@ -56,7 +56,10 @@ export const trainOptions = z.strictObject({
     .min(1)
     .optional()
     .describe('mlp, cnn, resnet, or the path of a Keras or tf.js model.json (default: that of --recipe, or mlp)'),
-  recipe: z.enum(zooNames).optional().describe('the settings that suit this model, whatever --model is'),
+  recipe: z
+    .enum(recipeNames)
+    .optional()
+    .describe('settings by name: those of mlp, cnn or resnet, or quick, which trains mlp in 2 epochs'),
   ...dataOptions,
   epochs: positive.optional().describe('passes over the training set'),
   batchSize: positive.optional().describe('samples per step, over all shards'),
@@ -239,11 +242,12 @@ export const withoutAccess = ({ token: _, port: __, ...config }: TrainConfig): O
   config;
 
 /** The model that options ask for. */
-export const modelOf = ({ model, recipe }: Pick<TrainOptions, 'model' | 'recipe'>): string => model ?? recipe ?? 'mlp';
+export const modelOf = ({ model, recipe = 'mlp' }: Pick<TrainOptions, 'model' | 'recipe'>): string =>
+  model ?? recipes[recipe].model;
 
 /** The settings that options ask for. @param own the model's */
 export const recipeOf = ({ recipe }: Pick<TrainOptions, 'recipe'>, own: Recipe): Recipe =>
-  recipe === undefined ? own : zoo[recipe].recipe;
+  recipe === undefined ? own : recipes[recipe].recipe;
 
 /** What evaluation looks at. */
 export const viewsOf = ({ testFlip, testShift }: Pick<TrainConfig, 'testFlip' | 'testShift'>): Views => ({

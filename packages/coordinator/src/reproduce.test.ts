@@ -1,13 +1,13 @@
 import { optimizerDefaults } from '@lockstep/core';
 import { zoo } from '@lockstep/engine';
 import { describe, expect, it } from 'vitest';
-import { checkOptions, resolveConfig, type TrainOptions } from './config.ts';
+import { checkOptions, modelOf, resolveConfig, type TrainOptions } from './config.ts';
 import { type ReproducibleRun, reproductionCommand, shellQuoted } from './reproduce.ts';
 
 const published = { name: 'fashion-mnist', source: '/data/fashion', checksums: 'match' } as const;
 
 function commandFor(options: TrainOptions, run: Partial<ReproducibleRun> = {}): string {
-  const model = (options.model ?? options.recipe ?? 'mlp') as keyof typeof zoo;
+  const model = modelOf(options) as keyof typeof zoo;
   const config = resolveConfig(checkOptions(options), (zoo[model] ?? zoo.mlp).recipe);
   return reproductionCommand({ config, dataset: published, engine: 'onnx', runDir: '/runs/a b', ...run });
 }
@@ -31,6 +31,9 @@ describe('reproductionCommand', () => {
     expect(commandFor({ model: 'mlp', recipe: 'cnn' })).toBe(other);
     expect(commandFor({ model: 'mlp', recipe: 'cnn', epochs: zoo.mlp.recipe.epochs })).toBe(`${other} --epochs 10`);
     expect(commandFor({ recipe: 'cnn' })).toBe(`${usual.replace('mlp', 'cnn')} --recipe cnn`);
+    expect(commandFor({ recipe: 'quick' })).toBe(`${usual} --recipe quick`);
+    expect(commandFor({ recipe: 'quick', epochs: 1 })).toBe(`${usual} --recipe quick --epochs 1`);
+    expect(commandFor({ model: 'cnn', recipe: 'quick' })).toBe(`${usual.replace('mlp', 'cnn')} --recipe quick`);
   });
 
   it('names all that the result depends on', () => {

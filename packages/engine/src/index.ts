@@ -20,4 +20,4 @@ export { type Network, numElements } from './topology/network.ts';
 export { parseTopology } from './topology/parse.ts';
 export { describeViews, evaluateViews, PLAIN_VIEW, predictViews, type Views } from './views.ts';
 export { defaultRecipe, learningRateFor, type Recipe, type ZooModel } from './zoo/recipe.ts';
-export { type ZooName, zoo, zooNames } from './zoo/recipes.ts';
+export { recipeNames, recipes, type ZooName, zoo, zooNames } from './zoo/recipes.ts';

@@ -1,6 +1,6 @@
-/** The tutorial's dense net, 784-256-10, and how to train it well. */
+/** The tutorial's dense net, 784-256-10, and how to train it well, or fast. */
 import { sequential } from './keras-json.ts';
-import { defaultRecipe, type ZooModel } from './recipe.ts';
+import { defaultRecipe, type Recipe, type ZooModel } from './recipe.ts';
 
 export const mlp: ZooModel = {
   topology: sequential(
@@ -20,3 +20,6 @@ export const mlp: ZooModel = {
     labelSmoothing: 0.15,
   },
 };
+
+/** Two short epochs with long steps, for more than the tutorial's accuracy in a fraction of its time. */
+export const quick: Recipe = { ...mlp.recipe, epochs: 2, batchSize: 1024, learningRate: 0.04, labelSmoothing: 0 };

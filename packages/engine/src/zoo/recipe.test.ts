@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { defaultRecipe, learningRateFor } from './recipe.ts';
+import { recipeNames, recipes, zooNames } from './recipes.ts';
 
 describe('learningRateFor', () => {
   const { batchSize, learningRate } = defaultRecipe;
@@ -13,5 +14,12 @@ describe('learningRateFor', () => {
     expect(learningRateFor(defaultRecipe, 'sgd', batchSize * 16)).toBeCloseTo(learningRate * 16, 12);
     expect(learningRateFor(defaultRecipe, 'adam', batchSize * 16)).toBeCloseTo(learningRate * 4, 12);
     expect(learningRateFor(defaultRecipe, 'adamw', batchSize / 4)).toBeCloseTo(learningRate / 2, 12);
+  });
+});
+
+describe('recipes', () => {
+  it('have one for each model, under its name', () => {
+    expect(recipeNames).toEqual(expect.arrayContaining(zooNames));
+    expect(zooNames.map((name) => recipes[name].model)).toEqual(zooNames);
   });
 });
