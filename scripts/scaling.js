@@ -1,6 +1,7 @@
 /**
  * How much of the engine's own speed a run keeps, as ratios in one process on the compiled packages:
- * training with one worker thread against the engine alone on the same micro-batches, and two workers against one.
+ * training with one worker thread against the engine alone on the same micro-batches, two workers against two engines that run
+ * beside each other, and two against one.
  * Blocks alternate, so that drift of the machine cancels; medians of the per-round ratios.
  *
  *   npm run build && node scripts/scaling.js [--models mlp,cnn] [--rounds 9] [--data-dir DIR]
@@ -57,19 +58,27 @@ function trainer(model, workers) {
   };
 }
 
-/** The engine by itself in a thread: gradients of the same micro-batches, in the same groups, nothing else. */
-function engineAlone(model) {
-  const microBatch = batchSize / shards;
-  const thread = new Worker(new URL('./scaling-engine.js', import.meta.url), {
-    workerData: { model, microBatch, shards, numSamples: samplesPerBlock[model] },
-  });
+/** Engines by themselves, each in a thread: gradients of the same micro-batches, in the same groups, nothing else. */
+function enginesAlone(model, count) {
+  const threads = Array.from(
+    { length: count },
+    () =>
+      new Worker(new URL('./scaling-engine.js', import.meta.url), {
+        workerData: {
+          model,
+          microBatch: batchSize / shards,
+          shards: shards / count,
+          numSamples: samplesPerBlock[model] / count,
+        },
+      }),
+  );
   return {
     async block() {
-      thread.postMessage('run');
-      const [rate] = await once(thread, 'message');
-      return rate;
+      for (const thread of threads) thread.postMessage('run');
+      const rates = await Promise.all(threads.map((thread) => once(thread, 'message')));
+      return rates.flat().reduce((sum, rate) => sum + rate);
     },
-    close: () => thread.terminate(),
+    close: () => Promise.all(threads.map((thread) => thread.terminate())),
   };
 }
 
@@ -77,21 +86,24 @@ const spread = (list) =>
   `${median(list).toFixed(3)}  (${Math.min(...list).toFixed(3)} to ${Math.max(...list).toFixed(3)})`;
 
 for (const model of values.models.split(',')) {
-  const subjects = [engineAlone(model), trainer(model, 1), trainer(model, 2)];
+  const subjects = [enginesAlone(model, 1), trainer(model, 1), enginesAlone(model, 2), trainer(model, 2)];
   const rates = subjects.map(() => []);
   for (const subject of subjects) await subject.block(); // warm-up
   for (let round = 0; round < rounds; round++) {
     for (const [i, subject] of subjects.entries()) rates[i].push(await subject.block());
   }
   await Promise.all(subjects.map((subject) => subject.close()));
-  const [alone, one, two] = rates;
+  const [alone, one, together, two] = rates;
   console.log(
     `${model}, global batch ${batchSize} in ${shards} shards, median of ${rounds} rounds (least to greatest)`,
   );
   console.log(`  engine alone        ${Math.round(median(alone))} samples/s`);
   console.log(`  one worker          ${Math.round(median(one))} samples/s`);
+  console.log(`  two engines         ${Math.round(median(together))} samples/s`);
   console.log(`  two workers         ${Math.round(median(two))} samples/s`);
-  console.log(`  one worker / engine ${spread(one.map((rate, i) => rate / alone[i]))}`);
-  console.log(`  two / one worker    ${spread(two.map((rate, i) => rate / one[i]))}`);
+  console.log(`  one worker / one engine   ${spread(one.map((rate, i) => rate / alone[i]))}`);
+  console.log(`  two workers / two engines ${spread(two.map((rate, i) => rate / together[i]))}`);
+  console.log(`  two engines / one engine  ${spread(together.map((rate, i) => rate / alone[i]))}`);
+  console.log(`  two workers / one worker  ${spread(two.map((rate, i) => rate / one[i]))}`);
 }
 rmSync(folder, { recursive: true });
