@@ -65,15 +65,17 @@ function curves({ curve, epochs, efficiency, phases }: RunStatus): string[] {
   return lines;
 }
 
-/** As many steps tell how long one takes. */
-const LEAST_STEPS = 20;
+/** The first steps take longer than all later ones. */
+const LEAST_STEPS = 100;
+/** Of the time of a step. The recipes give less to their updates. */
+const COSTLY_SHARE = 0.75;
 
 /** Says so when most of the time goes into an update that takes as long for a small batch as for a large one. */
 export function costlyUpdate({ model, runStep, phases }: RunStatus): string | undefined {
   if (model?.optimizer !== 'muon' || !phases || runStep < LEAST_STEPS) return undefined;
   const { update, compute, broadcast, gather } = phases;
   const share = update / (update + compute + broadcast + gather);
-  if (share < 0.5) return undefined;
+  if (share < COSTLY_SHARE) return undefined;
   return (
     `${Math.round(share * 100)} % of each step is the update by muon, whose work does not depend on the batch: ` +
     `more than --batch-size ${model.batchSize}, or --optimizer adamw, shortens the epochs.`
