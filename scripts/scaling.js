@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { median } from '@lockstep/bench';
-import { train } from '@lockstep/coordinator';
+import { openTrainer } from './trainer.js';
 
 const { values } = parseArgs({
   options: {
@@ -31,32 +31,24 @@ const samplesPerBlock = { mlp: 60_000, cnn: 6144, resnet: 1024 };
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-scaling-'));
 let numRuns = 0;
 
-/** A run that trains one epoch whenever it is asked to and returns its rate, in samples per second. */
-function trainer(model, workers) {
-  const events = train({
-    model,
-    batchSize,
-    // Of every model, so that the figures are of coordination alone.
-    optimizer: 'adam',
-    workers,
-    shards,
-    epochs: rounds + 1,
-    limitTrain: samplesPerBlock[model],
-    limitTest: 100,
-    runDir: join(folder, String(numRuns++)),
-    ...(values['data-dir'] ? { dataDir: values['data-dir'] } : {}),
-  });
-  return {
-    async block() {
-      for (;;) {
-        const { value, done } = await events.next();
-        if (done) throw new Error('the run ended early');
-        if (value.event === 'epoch') return value.samplesPerSecond;
-      }
+const trainer = (model, workers) =>
+  openTrainer({
+    folder,
+    name: String(numRuns++),
+    local: workers,
+    remote: 0,
+    settings: {
+      model,
+      batchSize,
+      // Of every model, so that the figures are of coordination alone.
+      optimizer: 'adam',
+      shards,
+      epochs: rounds + 1,
+      limitTrain: samplesPerBlock[model],
+      limitTest: 100,
+      ...(values['data-dir'] ? { dataDir: values['data-dir'] } : {}),
     },
-    close: () => events.return(),
-  };
-}
+  });
 
 /** Engines by themselves, each in a thread: gradients of the same micro-batches, in the same groups, nothing else. */
 function enginesAlone(model, count) {

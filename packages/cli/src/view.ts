@@ -42,6 +42,9 @@ function headline({ state, reason, epoch, model, runStep, fraction, etaSeconds, 
   return `${bar(fraction)} ${pc.bold(state)} ${parts.join('  ')}`;
 }
 
+const stepMs = ({ broadcast, compute, gather, update }: NonNullable<RunStatus['phases']>): number =>
+  broadcast + compute + gather + update;
+
 function curves({ curve, epochs, efficiency, phases }: RunStatus): string[] {
   const lines: string[] = [];
   const loss = curve.loss.at(-1);
@@ -57,7 +60,7 @@ function curves({ curve, epochs, efficiency, phases }: RunStatus): string[] {
     );
   }
   if (phases) {
-    const total = phases.broadcast + phases.compute + phases.gather + phases.update;
+    const total = stepMs(phases);
     const share = Object.entries(phases).map(([name, ms]) => `${name} ${Math.round((ms / total) * 100)} %`);
     const scaling = efficiency === undefined ? '' : `  efficiency ${percent(efficiency)}`;
     lines.push(`${pc.dim('step         ')} ${total.toFixed(1)} ms: ${share.join(', ')}${scaling}`);
@@ -73,8 +76,7 @@ const COSTLY_SHARE = 0.75;
 /** Says so when most of the time goes into an update that takes as long for a small batch as for a large one. */
 export function costlyUpdate({ model, runStep, phases }: RunStatus): string | undefined {
   if (model?.optimizer !== 'muon' || !phases || runStep < LEAST_STEPS) return undefined;
-  const { update, compute, broadcast, gather } = phases;
-  const share = update / (update + compute + broadcast + gather);
+  const share = phases.update / stepMs(phases);
   if (share < COSTLY_SHARE) return undefined;
   return (
     `${Math.round(share * 100)} % of each step is the update by muon, whose work does not depend on the batch: ` +

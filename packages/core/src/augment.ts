@@ -51,7 +51,9 @@ export function augment(
     const index = indices[i]!;
     if (flip) {
       philox(seed, purposes.augmentation, 0, 0, index, SIDE, words);
-      if (words[0]! < WORD / 2 === (epoch % 2 === 0)) mirror(images, at, height, width, channels);
+      const beginsMirrored = words[0]! < WORD / 2;
+      const looksAsInFirst = epoch % 2 === 0;
+      if (beginsMirrored === looksAsInFirst) mirror(images, at, height, width, channels);
     }
     // A word each, whether used or not: where a picture is moved does not depend on what else is done.
     philox(seed, purposes.augmentation, 0, epoch, index, DECISIONS, words);

@@ -21,6 +21,7 @@ import { runEvent } from './events.ts';
 import { decodeFromCoordinator, encodeFrame } from './frame.ts';
 import { describeJob, layoutHash, parseJob } from './job.ts';
 import { coordinatorMessage, workerMessage } from './messages.ts';
+import { PROTOCOL_VERSION, SUBPROTOCOL } from './version.ts';
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
 
@@ -49,6 +50,15 @@ const examples = (language: string): { given: Record<string, number>; result: nu
     const at = line.indexOf('} ') + 1;
     return { given: JSON.parse(line.slice(0, at)), result: JSON.parse(line.slice(at)) };
   });
+
+describe('the README', () => {
+  it('is of this version', () => {
+    expect(readme).toContain(`protocol version ${PROTOCOL_VERSION} `);
+    expect(readme).toContain(`\`${SUBPROTOCOL}\``);
+    expect(readme).toMatch(new RegExp(`\\| \`hello\` +\\| \`protocol\` +\\| count +\\| ${PROTOCOL_VERSION} +\\|`));
+    expect(readme).toMatch(new RegExp(`^\\| \`protocol\` +\\| ${PROTOCOL_VERSION} +\\|`, 'm'));
+  });
+});
 
 describe('an example of the README', () => {
   it('is a frame, byte by byte', () => {
