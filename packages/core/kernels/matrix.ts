@@ -110,8 +110,10 @@ function tile1(c: usize, a: usize, b: usize, depth: usize, aStep: usize, bRow: u
 
 /** Copies rows [from, to) of an n x n matrix, from the diagonal on, to the columns below it. */
 export function mirror(c: usize, n: usize, row: usize, from: usize, to: usize): void {
-  for (let i = from; i < to; i++) {
-    for (let j = i + 1; j < n; j++) store<f32>(c + j * row + (i << 2), load<f32>(c + i * row + (j << 2)));
+  // Column by column: what lies below the diagonal is written once through.
+  for (let j = from + 1; j < n; j++) {
+    const end = min(j, to);
+    for (let i = from; i < end; i++) store<f32>(c + j * row + (i << 2), load<f32>(c + i * row + (j << 2)));
   }
 }
 

@@ -20,6 +20,8 @@ const LEAST_NORM = 1e-30;
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 /** Rows that a thread takes at a time, and columns that the loops do. */
 const STRIP = 8;
+/** Unused values behind each row: rows a power of two apart would push each other out of the cache. */
+const GAP = 8;
 
 export interface MatrixShape {
   readonly rows: number;
@@ -42,9 +44,12 @@ function sidesOf({ rows, columns }: MatrixShape): {
   readonly long: number;
   readonly short: number;
   readonly padded: number;
+  /** From a row to the next one. */
+  readonly stride: number;
 } {
   const short = Math.min(rows, columns);
-  return { long: Math.max(rows, columns), short, padded: Math.ceil(short / STRIP) * STRIP };
+  const padded = Math.ceil(short / STRIP) * STRIP;
+  return { long: Math.max(rows, columns), short, padded, stride: padded + GAP };
 }
 
 /** Matrices of scratch memory: as large as the matrix itself, and as wide as its shorter side. */
@@ -53,8 +58,8 @@ const NUM_SQUARE = 5;
 
 /** float32 values of scratch memory that a matrix takes. */
 export function orthogonalizeScratch(shape: MatrixShape): number {
-  const { long, padded } = sidesOf(shape);
-  return (NUM_LONG * long + NUM_SQUARE * padded) * padded;
+  const { long, padded, stride } = sidesOf(shape);
+  return (NUM_LONG * long + NUM_SQUARE * padded) * stride;
 }
 
 /**
@@ -70,8 +75,8 @@ export function* orthogonalize(
   scratch: number,
   part: Part,
 ): Generator<void, void, void> {
-  const { long, short, padded } = sidesOf(shape);
-  const row = padded * FLOAT_BYTES;
+  const { long, short, padded, stride } = sidesOf(shape);
+  const row = stride * FLOAT_BYTES;
   const squares = scratch + NUM_LONG * long * row;
   const [x, product] = [scratch, scratch + long * row];
   const [gram, step, between, even, odd] = Array.from({ length: NUM_SQUARE }, (_, i) => squares + i * padded * row) as [
@@ -124,7 +129,7 @@ export function* orthogonalize(
     yield;
     const [factor, before] = i % 2 === 0 ? [even, odd] : [odd, even];
     share(padded, (from, to) => {
-      if (i === 0) kernels.copy(factor + from * row, step + from * row, (to - from) * padded);
+      if (i === 0) kernels.copy(factor + from * row, step + from * row, (to - from) * stride);
       else multiply(factor, before, step, from, to);
       if (!isLast) multiply(between, gram, step, from, to);
     });
