@@ -71,7 +71,9 @@ export const trainOptions = z.strictObject({
     .enum(optimizerNames)
     .optional()
     .describe('update rule; muon takes as long for small batches as for large'),
-  learningRate: rate.optional().describe("peak learning rate (default: the recipe's, adapted to the batch size)"),
+  learningRate: rate
+    .optional()
+    .describe("peak learning rate (default: the recipe's, adapted to the batch size; sgd has its own)"),
   schedule: z.enum(scheduleNames).optional().describe('how the learning rate goes on from its peak'),
   warmupSteps: z.int().nonnegative().optional().describe('steps over which the learning rate rises to its peak'),
   momentum: z

@@ -1,3 +1,4 @@
+import type { OptimizerName } from '@lockstep/core';
 import { describe, expect, it } from 'vitest';
 import { defaultRecipe, learningRateFor } from './recipe.ts';
 import { recipeNames, recipes, zooNames } from './recipes.ts';
@@ -7,13 +8,21 @@ describe('learningRateFor', () => {
 
   it("is the recipe's at its own batch size", () => {
     expect(learningRateFor(defaultRecipe, 'adam', batchSize)).toBe(learningRate);
-    expect(learningRateFor(defaultRecipe, 'sgd', batchSize)).toBe(learningRate);
+    expect(learningRateFor({ ...defaultRecipe, optimizer: 'sgd' }, 'sgd', batchSize)).toBe(learningRate);
   });
 
   it('grows in proportion for sgd, by the square root for the others', () => {
-    expect(learningRateFor(defaultRecipe, 'sgd', batchSize * 16)).toBeCloseTo(learningRate * 16, 12);
-    expect(learningRateFor(defaultRecipe, 'adam', batchSize * 16)).toBeCloseTo(learningRate * 4, 12);
-    expect(learningRateFor(defaultRecipe, 'adamw', batchSize / 4)).toBeCloseTo(learningRate / 2, 12);
+    const rate = (optimizer: OptimizerName, factor: number): number =>
+      learningRateFor(defaultRecipe, optimizer, batchSize * factor) /
+      learningRateFor(defaultRecipe, optimizer, batchSize);
+    expect(rate('sgd', 16)).toBeCloseTo(16, 12);
+    expect(rate('adam', 16)).toBeCloseTo(4, 12);
+    expect(rate('adamw', 1 / 4)).toBeCloseTo(1 / 2, 12);
+  });
+
+  it('is far higher for sgd than a recipe for another optimizer has it', () => {
+    expect(learningRateFor(defaultRecipe, 'muon', batchSize)).toBe(learningRate);
+    expect(learningRateFor(defaultRecipe, 'sgd', batchSize)).toBeGreaterThan(10 * learningRate);
   });
 });
 

@@ -50,12 +50,17 @@ export const defaultRecipe: Recipe = {
   testShift: 0,
 };
 
+/** Of sgd, whose steps follow the size of the gradient, for batches of {@link defaultRecipe}'s size. */
+const SGD_LEARNING_RATE = 0.1;
+
 /**
- * The peak learning rate for batches of another size than the recipe's. The steps of a larger batch are fewer and less
- * noisy: sgd takes them longer in proportion (Goyal and others, 2017), the others by the square root (for Adam: Malladi and
- * others, 2022).
+ * The peak learning rate for an optimizer and batches of any size. The steps of a larger batch are fewer and less noisy: sgd
+ * takes them longer in proportion (Goyal and others, 2017), the others by the square root (for Adam: Malladi and others,
+ * 2022). Those others move weights by about their rate in each step, so the recipe's suits all of them.
  */
 export function learningRateFor(recipe: Recipe, optimizer: OptimizerName, batchSize: number): number {
-  const factor = batchSize / recipe.batchSize;
-  return recipe.learningRate * (optimizer === 'sgd' ? factor : Math.sqrt(factor));
+  if (optimizer !== 'sgd') return recipe.learningRate * Math.sqrt(batchSize / recipe.batchSize);
+  const { learningRate, batchSize: suited } =
+    recipe.optimizer === 'sgd' ? recipe : { ...defaultRecipe, learningRate: SGD_LEARNING_RATE };
+  return (learningRate * batchSize) / suited;
 }
