@@ -114,7 +114,10 @@ export const metricDefinitions = {
   rate: gauge('lockstep_samples_per_second', 'Training throughput over the last seconds.'),
   trainLoss: gauge('lockstep_train_loss', 'Mean cross-entropy of the latest step, in nats.'),
   trainAccuracy: gauge('lockstep_train_accuracy_ratio', 'Share of correct predictions in the latest step.'),
-  testLoss: gauge('lockstep_test_loss', 'Mean cross-entropy on the test samples after the latest epoch, in nats.'),
+  testLoss: gauge(
+    'lockstep_test_loss',
+    'Mean cross-entropy after the latest epoch, in nats: of the test pictures, or with --validation of those held out.',
+  ),
   testAccuracy: gauge(
     'lockstep_test_accuracy_ratio',
     'Share of correct predictions after the latest epoch: of the test pictures, or with --validation of those held out.',
