@@ -7,24 +7,20 @@ interface Activated {
   backward(gradient: Value): Value;
 }
 
-/** Where `condition` holds the gradient, elsewhere zero. */
-const gate = (g: GraphBuilder, condition: Value, gradient: Value): Value =>
-  g.op('Where', [condition, gradient, g.scalar(0)]);
-
 /** 0.5 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))): Hendrycks and Gimpel, 2016. */
 const GELU_TANH = { scale: Math.sqrt(2 / Math.PI), cubic: 0.044_715 };
 
 export const activations: { readonly [name in ActivationName]: (g: GraphBuilder, input: Value) => Activated } = {
   relu: (g, input) => {
     const output = g.op('Relu', [input]);
-    return { output, backward: (gradient) => gate(g, g.op('Greater', [output, g.scalar(0)]), gradient) };
+    return { output, backward: (gradient) => g.gate(g.op('Greater', [output, g.scalar(0)]), gradient) };
   },
 
   relu6: (g, input) => {
     const output = g.op('Clip', [input, g.scalar(0), g.scalar(6)]);
     const inside = (): Value =>
       g.op('And', [g.op('Greater', [input, g.scalar(0)]), g.op('Less', [input, g.scalar(6)])]);
-    return { output, backward: (gradient) => gate(g, inside(), gradient) };
+    return { output, backward: (gradient) => g.gate(inside(), gradient) };
   },
 
   tanh: (g, input) => {

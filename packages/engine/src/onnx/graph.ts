@@ -1,5 +1,12 @@
 /** Builds an ONNX graph one operator at a time. Values are names; tensors are [batch, …], pictures NHWC. */
-import type { Attribute, Graph, OperatorNode, TensorConstant, ValueInfo } from './proto.ts';
+import {
+  type Attribute,
+  dataTypes,
+  type Graph,
+  type OperatorNode,
+  type TensorConstant,
+  type ValueInfo,
+} from './proto.ts';
 
 /** Name of a value in the graph. */
 export type Value = string;
@@ -11,11 +18,11 @@ export class GraphBuilder {
   readonly #inputs: ValueInfo[] = [];
   readonly #outputs: ValueInfo[] = [];
   readonly #renames = new Map<Value, string>();
-  readonly #onlyPairs: boolean;
+  readonly #gpu: boolean;
 
-  /** @param onlyPairs whether values are added two at a time, for runtimes without an operator for more */
-  constructor(onlyPairs = false) {
-    this.#onlyPairs = onlyPairs;
+  /** @param gpu whether the graph is for a GPU, where other operators exist and are fast */
+  constructor(gpu = false) {
+    this.#gpu = gpu;
   }
 
   /** Adds an operator with one output. */
@@ -105,8 +112,15 @@ export class GraphBuilder {
   }
 
   sum(values: readonly Value[]): Value {
-    if (values.length > 2 && !this.#onlyPairs) return this.op('Sum', values);
+    if (values.length > 2 && !this.#gpu) return this.op('Sum', values);
     return values.reduce((sum, value) => this.op('Add', [sum, value]));
+  }
+
+  /** Where `condition` holds the value, elsewhere zero. */
+  gate(condition: Value, value: Value): Value {
+    if (this.#gpu) return this.op('Where', [condition, value, this.scalar(0)]);
+    // On a CPU `Where` goes over the values three times.
+    return this.op('Mul', [this.op('Cast', [condition], { to: dataTypes.float32 }), value]);
   }
 
   /** Sum, mean, maximum or minimum over axes. */

@@ -8,6 +8,7 @@ import { activations } from './activations.ts';
 import { batchNorm } from './batch-norm.ts';
 import { conv2d, depthwiseConv2d } from './convolution.ts';
 import type { Value } from './graph.ts';
+import { dataTypes } from './proto.ts';
 import { type Rule, type RuleContext, type RuleResult, sumPixels } from './rule.ts';
 import { fold, pad, windowCounts, windowSlices } from './windows.ts';
 
@@ -66,7 +67,7 @@ const maxPool: Rule<'maxPool'> = (context, node, [input]) => {
         }
         const [first, second] = entry.match;
         const firstWins = g.op('GreaterOrEqual', [first.value, second.value]);
-        const toFirst = g.op('Where', [firstWins, amount, g.scalar(0)]);
+        const toFirst = g.gate(firstWins, amount);
         share(first, toFirst);
         share(second, g.op('Sub', [amount, toFirst]));
       };
@@ -132,7 +133,7 @@ const activation: Rule<'activation'> = ({ g }, node, [input]) => {
 const dropout: Rule<'dropout'> = (context, node, [input]) => {
   const { g } = context;
   if (!context.training || node.rate === 0) return { output: input!, backward: (gradient) => [gradient] };
-  const kept = g.op('Cast', [context.dropoutMask(node.index, node.shape)], { to: 1 });
+  const kept = g.op('Cast', [context.dropoutMask(node.index, node.shape)], { to: dataTypes.float32 });
   const factors = g.op('Mul', [kept, g.scalar(1 / (1 - node.rate))]);
   return {
     output: g.op('Mul', [input!, factors]),
