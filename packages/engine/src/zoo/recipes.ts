@@ -2,7 +2,7 @@
 import { cnn } from './cnn.ts';
 import { mlp, quick } from './mlp.ts';
 import type { Recipe, ZooModel } from './recipe.ts';
-import { resnet } from './resnet.ts';
+import { best, resnet } from './resnet.ts';
 
 // What their recipes settle was chosen on 5,000 pictures held out from training (--validation 5000).
 export const zoo = { mlp, cnn, resnet } as const satisfies { [name: string]: ZooModel };
@@ -16,6 +16,7 @@ export const recipes = {
   cnn: { model: 'cnn', recipe: cnn.recipe },
   resnet: { model: 'resnet', recipe: resnet.recipe },
   quick: { model: 'mlp', recipe: quick },
+  best: { model: 'resnet', recipe: best },
 } as const satisfies { [name: string]: { readonly model: ZooName; readonly recipe: Recipe } };
 
 export const recipeNames = Object.keys(recipes) as (keyof typeof recipes)[];
