@@ -1,6 +1,7 @@
 /** The threads of a pool: runs tasks on them, again when a thread dies, and never waits without a deadline. */
 import { LockstepError } from '@lockstep/core';
 import { Piscina } from 'piscina';
+import { AwakeTimer } from './awake-timer.ts';
 import type { ThreadSetup } from './job.ts';
 import type { Task, TaskResults } from './tasks.ts';
 
@@ -85,20 +86,19 @@ export class Threads {
     const { firstMs, leastMs } = this.#options.deadlines;
     const slowest = this.#slowestMs.get(kind);
     const deadlineMs = slowest === undefined ? firstMs : Math.max(leastMs, slowest * DEADLINE_FACTOR);
-    const started = performance.now();
-    let timer: NodeJS.Timeout | undefined;
+    let timer: AwakeTimer | undefined;
     const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
+      timer = new AwakeTimer(deadlineMs, () => {
         this.#hung = true;
         this.#options.onTimeout();
         reject(timedOut(kind, deadlineMs));
-      }, deadlineMs);
+      });
     });
     try {
       return await Promise.race([work, deadline]);
     } finally {
-      clearTimeout(timer);
-      this.#slowestMs.set(kind, Math.max(slowest ?? 0, performance.now() - started));
+      timer?.stop();
+      this.#slowestMs.set(kind, Math.max(slowest ?? 0, timer?.elapsedMs ?? 0));
     }
   }
 
