@@ -1,6 +1,7 @@
 /** What makes models more accurate keeps the promise: the same bits whoever computes them, and after an interruption. */
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TrainEvent } from '@lockstep/protocol';
 import { describe, expect, it } from 'vitest';
 import { lockstep, offline, smallDataset, temporaryFolder } from './lockstep.ts';
 import { Ways } from './ways.ts';
@@ -58,6 +59,30 @@ describe('--test-flip and --test-shift', () => {
     expect(await evaluate('plain', '--test-flip')).toEqual([flipped.testLoss, flipped.testAccuracy]);
     expect(readFileSync(join(cwd, 'flipped', 'README.md'), 'utf8')).toMatch(/each picture and its mirror image;/);
     expect(readFileSync(join(cwd, 'moved', 'README.md'), 'utf8')).toMatch(/, also moved by a pixel;/);
+  });
+
+  it('is for the last epoch and for those that may have reached the target', async () => {
+    const args = ['--target-accuracy', '0.6', '--epochs', '12', '--json'];
+    const train = async (...views: string[]): Promise<TrainEvent[]> =>
+      (await lockstep(['train', ...job, ...args, ...views], offline(), temporaryFolder())).events;
+    const [plain, flipped] = await Promise.all([train(), train('--test-flip')]);
+    const scores = (events: TrainEvent[]) =>
+      events.flatMap((event) =>
+        event.event === 'epoch' ? [{ plain: event.plain ?? false, loss: event.testLoss, is: event.testAccuracy }] : [],
+      );
+    const [ofPictures, ofBoth] = [scores(plain), scores(flipped)];
+    expect(ofPictures.map((epoch) => epoch.plain)).not.toContain(true);
+    const shared = ofBoth.slice(0, Math.min(ofBoth.length, ofPictures.length));
+    expect(shared.length).toBeGreaterThan(1);
+    shared.forEach(({ plain: isPlain, loss }, i) => {
+      const { loss: ofPicture, is } = ofPictures[i]!;
+      // A run's last epoch counts, and so do those close to the target.
+      expect(isPlain).toBe(i + 1 < 12 && is < 0.59);
+      if (isPlain) expect(loss).toBe(ofPicture);
+      else expect(loss).not.toBe(ofPicture);
+    });
+    expect(shared[0]!.plain).toBe(true);
+    expect(ofBoth.at(-1)!.plain).toBe(false);
   });
 });
 

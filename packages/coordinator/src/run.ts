@@ -7,11 +7,11 @@ import {
   type ShardPlan,
   type SumFormat,
 } from '@lockstep/core';
-import { chooseEngine } from '@lockstep/engine';
+import { chooseEngine, isPlain } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent, ModelEvent, StepEvent, TrainEvent, WorkerEvent } from '@lockstep/protocol';
 import { defaultNumThreads, MAX_STEPS, type StepPlan, type WorkerPool } from '@lockstep/worker';
 import { CheckpointStore, type PartialEpoch, type Position } from './checkpoint.ts';
-import type { TrainConfig } from './config.ts';
+import { type TrainConfig, viewsOf } from './config.ts';
 import { EpochSums, NOTHING } from './epoch-sums.ts';
 import { LOCAL, type StepReport } from './fleet/index.ts';
 import type { RunData } from './hold-out.ts';
@@ -250,9 +250,16 @@ export class Run {
     yield yield* this.#inbox.during(this.#evaluate(epoch, sums));
   }
 
+  /** Several views of each picture take several times as long, so before the end the pictures as they are must do. */
   async #evaluate(epoch: number, sums: EpochSums): Promise<EpochEvent> {
     const split = this.#config.validation > 0 ? 'validation' : 'test';
-    const evaluation = await this.#pool.evaluate(this.#runStep, split);
+    const isLast = epoch + 1 === this.#config.epochs || this.#target.isReached;
+    let plain = !isLast && !isPlain(viewsOf(this.#config));
+    let evaluation = await this.#pool.evaluate(this.#runStep, split, plain);
+    if (plain && this.#target.isNear(evaluation.numCorrect / evaluation.count)) {
+      plain = false;
+      evaluation = await this.#pool.evaluate(this.#runStep, split);
+    }
     this.#parts.workplace.observatory.evaluated(epoch + 1, evaluation.predictions);
     if (split === 'test') this.#parts.card.evaluated(evaluation.predictions);
     const count = Math.max(1, sums.count);
@@ -265,6 +272,7 @@ export class Run {
       testLoss: evaluation.lossSum / evaluation.count,
       testAccuracy: evaluation.numCorrect / evaluation.count,
       ...(split === 'validation' ? { evaluatedOn: split } : {}),
+      ...(plain ? { plain } : {}),
       samples: sums.count,
       samplesPerSecond: sums.samplesPerSecond,
       seconds: (performance.now() - sums.started) / 1000,

@@ -13,6 +13,12 @@ describe('Target', () => {
     expect(target.outcome).toEqual({ targetReached: true, secondsToTarget });
   });
 
+  it('is near from a point below it on', () => {
+    const target = new Target(0.9, undefined);
+    expect([0.889, 0.891, 0.95].map((accuracy) => target.isNear(accuracy))).toEqual([false, true, true]);
+    expect(new Target(undefined, undefined).isNear(1)).toBe(false);
+  });
+
   it('goes on with the clock of the run before', () => {
     const target = new Target(0.9, { seconds: 100 });
     target.evaluated(1);

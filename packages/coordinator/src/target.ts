@@ -10,6 +10,9 @@ export const targetState = z.object({
 });
 export type TargetState = z.infer<typeof targetState>;
 
+/** More than a mean over several views of each picture adds to the accuracy. */
+const NEAR = 0.01;
+
 export class Target {
   readonly #accuracy: number | undefined;
   readonly #secondsBefore: number;
@@ -30,6 +33,11 @@ export class Target {
   get state(): TargetState {
     const seconds = this.#secondsBefore + (performance.now() - this.#started) / 1000;
     return { seconds, reachedAfter: this.#reachedAfter };
+  }
+
+  /** Whether it may be reached where pictures as they are had this accuracy. */
+  isNear(accuracy: number): boolean {
+    return this.#accuracy !== undefined && accuracy >= this.#accuracy - NEAR;
   }
 
   /** An epoch was trained and evaluated. */

@@ -18,6 +18,6 @@ export { chooseEngine, createEngine, type EngineChoice, numEngineThreads, selfTe
 export { compareSketches, MAX_SKETCH_LENGTH, sketchGradient } from './self-test.ts';
 export { type Network, numElements } from './topology/network.ts';
 export { parseTopology } from './topology/parse.ts';
-export { describeViews, evaluateViews, PLAIN_VIEW, predictViews, type Views } from './views.ts';
+export { describeViews, evaluateViews, isPlain, PLAIN_VIEW, predictViews, type Views } from './views.ts';
 export { defaultRecipe, learningRateFor, type Recipe, type ZooModel } from './zoo/recipe.ts';
 export { recipeNames, recipes, type ZooName, zoo, zooNames } from './zoo/recipes.ts';

@@ -16,7 +16,7 @@ export interface Views {
 
 export const PLAIN_VIEW: Views = { flip: false, shift: 0 };
 
-const isPlain = ({ flip, shift }: Views): boolean => !flip && shift === 0;
+export const isPlain = ({ flip, shift }: Views): boolean => !flip && shift === 0;
 
 /** Continues "the mean over"; undefined where there is nothing but the picture. */
 export function describeViews(views: Views): string | undefined {

@@ -128,6 +128,8 @@ export const epochEvent = z.object({
   testAccuracy: fraction,
   /** Set when loss and accuracy are not of the test pictures but of those held out by `--validation`. */
   evaluatedOn: z.literal('validation').optional(),
+  /** Set when they are of pictures as they are, though the run's result is the mean over several views of each. */
+  plain: z.literal(true).optional(),
   samples: count,
   /** Of training alone. */
   samplesPerSecond: z.number(),

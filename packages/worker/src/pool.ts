@@ -300,14 +300,21 @@ export class WorkerPool {
     );
   }
 
-  /** Loss and predictions of {@link result} on the samples of a split, in their order. */
-  async evaluate(runStep: number, split: EvaluatedSplit = 'test'): Promise<Evaluation & { readonly count: number }> {
+  /**
+   * Loss and predictions of {@link result} on the samples of a split, in their order.
+   * @param plain on pictures as they are, whatever views the job takes the mean over
+   */
+  async evaluate(
+    runStep: number,
+    split: EvaluatedSplit = 'test',
+    plain = false,
+  ): Promise<Evaluation & { readonly count: number }> {
     const tasks: TaskOf<'evaluate'>[] = [];
     const vector = this.#shared.state[0].average === undefined ? 'parameters' : 'average';
     const version = { runStep, loads: this.#loads, vector } as const;
     const count = this.#counts[split];
     for (let from = 0; from < count; from += EVALUATION_CHUNK) {
-      tasks.push({ kind: 'evaluate', version, split, from, to: Math.min(from + EVALUATION_CHUNK, count) });
+      tasks.push({ kind: 'evaluate', version, split, plain, from, to: Math.min(from + EVALUATION_CHUNK, count) });
     }
     const results = await this.#threads.within('evaluate', this.#threads.retrying(tasks));
     return {

@@ -89,6 +89,8 @@ export type Task =
       readonly kind: 'evaluate';
       readonly version: ParameterVersion;
       readonly split: EvaluatedSplit;
+      /** Pictures as they are, whatever views the job takes the mean over. */
+      readonly plain: boolean;
       readonly from: number;
       readonly to: number;
     };

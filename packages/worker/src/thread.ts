@@ -23,6 +23,7 @@ import {
   evaluateViews,
   type Network,
   numElements,
+  PLAIN_VIEW,
   parseTopology,
   type Samples,
   sketchGradient,
@@ -380,7 +381,7 @@ class Thread {
     for (const vector of [change, reference!]) this.#kernels.copy(at(vector, first), at(parameters, first), numCopied);
   }
 
-  async #evaluate({ version, split, from, to }: Extract<Task, { kind: 'evaluate' }>): Promise<Evaluation> {
+  async #evaluate({ version, split, plain, from, to }: Extract<Task, { kind: 'evaluate' }>): Promise<Evaluation> {
     const engine = await this.#engineAt(version);
     const { images, labels } = this.#setup[split]!;
     const size = this.#sampleSize;
@@ -390,7 +391,7 @@ class Thread {
       images: images.slice(from * size, to * size),
       labels: labels.slice(from, to),
     };
-    return evaluateViews(engine, this.#network, samples, this.#setup.job.views);
+    return evaluateViews(engine, this.#network, samples, plain ? PLAIN_VIEW : this.#setup.job.views);
   }
 }
 

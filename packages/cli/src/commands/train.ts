@@ -149,7 +149,7 @@ class Display {
         if (!this.#hasTable) {
           output.line();
           const measured = `${lossName(event).padStart(10)}  accuracy`;
-          const how = this.#views === undefined ? '' : `  (the mean over ${this.#views})`;
+          const how = this.#views === undefined ? '' : `  (last epoch: the mean over ${this.#views})`;
           output.line(pc.dim(`epoch   train loss  accuracy  ${measured}   samples/s   time${how}`));
         }
         this.#hasTable = true;
