@@ -1,7 +1,7 @@
 /** Partitions on their way to the disk, and what can go wrong with either. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { PartitionCache } from './cache.ts';
@@ -75,6 +75,36 @@ describe('PartitionCache', () => {
     expect(partition.equals((await mine.finish())!)).toBe(true);
     await mine.release();
     expect(readdirSync(folderOf(cacheDir))).toEqual([digest]);
+  });
+
+  it('makes room by what was used longest ago, finished or not', async () => {
+    const cacheDir = temporaryFolder();
+    const cache = new PartitionCache(cacheDir, 60_000, () => {}, 3 * partitionLength + 1000);
+    const hour = 3_600_000;
+    const fill = async (name: string, ageMs: number): Promise<void> => {
+      const part = await cache.begin(name, 'resume');
+      await part.append(partitions.get(name)!);
+      await part.finish();
+      await part.release();
+      const usedAt = new Date(Date.now() - ageMs);
+      utimesSync(join(folderOf(cacheDir), name), usedAt, usedAt);
+    };
+    const [first, second, third, fourth] = digests as [string, string, string, string];
+    await fill(first, 2 * hour);
+    await fill(second, hour);
+    // Left behind by a worker that is gone, and by one that is not.
+    const [old, recent] = ['old', 'recent'].map((name) =>
+      join(folderOf(cacheDir), `${name}.elsewhere.1.00000000.part`),
+    );
+    writeFileSync(old!, partition);
+    utimesSync(old!, new Date(Date.now() - 3 * hour), new Date(Date.now() - 3 * hour));
+    writeFileSync(recent!, partition.subarray(0, 1000));
+    // Used again.
+    expect(await cache.read(first)).toBeDefined();
+    await fill(third, 0);
+    expect(readdirSync(folderOf(cacheDir)).sort()).toEqual([first, second, third, basename(recent!)].sort());
+    await fill(fourth, 0);
+    expect(readdirSync(folderOf(cacheDir)).sort()).toEqual([first, third, fourth, basename(recent!)].sort());
   });
 
   it('goes on in memory when the disk is full', () => {

@@ -4,9 +4,12 @@
  * another left behind. When the disk fails, bytes stay in memory.
  */
 import { createHash } from 'node:crypto';
-import { constants, type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { constants, type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { claimPart, releasePart, removeAbandonedParts } from '@lockstep/dataset';
+
+/** What the folder may come to hold: Fashion-MNIST, cut into shards in some forty ways. */
+const MAX_BYTES = 2 * 2 ** 30;
 
 const matches = (bytes: Uint8Array, digest: string): boolean =>
   createHash('sha256').update(bytes).digest('hex') === digest;
@@ -15,6 +18,7 @@ export class PartitionCache {
   readonly #folder: string;
   readonly #abandonedAfterMs: number;
   readonly #onTrouble: (message: string) => void;
+  readonly #maxBytes: number;
   /** What was received of partitions that cannot be written, by digest. */
   readonly #kept = new Map<string, readonly Uint8Array[]>();
   #medium: 'disk' | 'memory' = 'disk';
@@ -22,11 +26,18 @@ export class PartitionCache {
   /**
    * @param abandonedAfterMs age of a part that nobody writes any more
    * @param onTrouble told once when the disk cannot be used, and of every damaged file
+   * @param maxBytes beyond which what was used longest ago goes
    */
-  constructor(cacheDir: string, abandonedAfterMs: number, onTrouble: (message: string) => void) {
+  constructor(
+    cacheDir: string,
+    abandonedAfterMs: number,
+    onTrouble: (message: string) => void,
+    maxBytes: number = MAX_BYTES,
+  ) {
     this.#folder = join(cacheDir, 'partitions');
     this.#abandonedAfterMs = abandonedAfterMs;
     this.#onTrouble = onTrouble;
+    this.#maxBytes = maxBytes;
   }
 
   /** Undefined when it must be fetched: it is not there, or damaged. */
@@ -39,7 +50,11 @@ export class PartitionCache {
       // Not there, or out of reach: the first write tells.
       return undefined;
     }
-    if (matches(bytes, digest)) return bytes;
+    if (matches(bytes, digest)) {
+      const now = new Date();
+      await utimes(path, now, now).catch(() => {});
+      return bytes;
+    }
     this.#onTrouble(`${path} is damaged; it will be fetched again.`);
     await rm(path, { force: true }).catch(() => {});
     return undefined;
@@ -59,6 +74,8 @@ export class PartitionCache {
       complete: async (path) => {
         await rename(path, join(this.#folder, digest));
         await removeAbandonedParts(this.#folder, digest, this.#abandonedAfterMs);
+        // What cannot be removed now can be next time.
+        await this.#removeOldest(digest).catch(() => {});
       },
     });
   }
@@ -77,6 +94,25 @@ export class PartitionCache {
       if (path !== undefined) releasePart(path);
       this.#fallBack(error as Error);
       return undefined;
+    }
+  }
+
+  /** Makes room for others. A worker that is at work with what goes has it in memory. @param latest stays in any case */
+  async #removeOldest(latest: string): Promise<void> {
+    const files: { path: string; bytes: number; usedAt: number }[] = [];
+    let total = 0;
+    for (const name of await readdir(this.#folder)) {
+      const path = join(this.#folder, name);
+      const info = await stat(path).catch(() => undefined);
+      if (!info?.isFile()) continue;
+      total += info.size;
+      const isBeingWritten = name.endsWith('.part') && Date.now() - info.mtimeMs <= this.#abandonedAfterMs;
+      if (name !== latest && !isBeingWritten) files.push({ path, bytes: info.size, usedAt: info.mtimeMs });
+    }
+    for (const { path, bytes } of files.sort((a, b) => a.usedAt - b.usedAt)) {
+      if (total <= this.#maxBytes) return;
+      await rm(path, { force: true });
+      total -= bytes;
     }
   }
 
