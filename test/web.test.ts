@@ -73,6 +73,29 @@ describe.skipIf(!chromiumPath)(`the live page${chromiumPath ? '' : ' (no Chromiu
       );
     });
 
+    it('the result, whatever the epochs were measured by', async () => {
+      const status = statusAt(1180);
+      const epochs = status.epochs.map((epoch, i) => ({
+        ...epoch,
+        evaluatedOn: 'validation' as const,
+        ...(i < 9 ? { plain: true as const } : {}),
+      }));
+      const { page, run } = await open({ ...status, epochs });
+      const latest = `${(100 * epochs.at(-1)!.testAccuracy).toFixed(2)} %`;
+      expect(plain(await tile(page, 'accuracy'))).toBe(latest);
+      expect(await page.locator('[data-tile=accuracy] dt').innerText()).toBe('Validation accuracy');
+      expect(await page.locator('.epochs-card p').innerText()).toMatch(/^The last epoch is measured by the mean/);
+      const done = { testLoss: 0.2, testAccuracy: 0.9123, weightsSha256: '', runDir: '', samples: 1, seconds: 1 };
+      run.send({ event: 'done', ...done });
+      await page.getByText('Finished', { exact: true }).waitFor();
+      expect(plain(await page.locator('.state-reason').innerText())).toBe('Test accuracy 91.23 %');
+      expect(plain(await tile(page, 'accuracy'))).toBe('91.23 %');
+      expect(await page.locator('[data-tile=accuracy] dt').innerText()).toBe('Test accuracy');
+      expect(plain(await page.locator('[data-tile=accuracy] .tile-note').innerText())).toBe(
+        `at the end; validation accuracy ${latest}`,
+      );
+    });
+
     it('pictures, and which of them are wrong', async () => {
       const status = statusAt(2 * STEPS_PER_EPOCH);
       const { page, run } = await open(status);

@@ -45,7 +45,7 @@ function headline({ state, reason, epoch, model, runStep, fraction, etaSeconds, 
 const stepMs = ({ broadcast, compute, gather, update }: NonNullable<RunStatus['phases']>): number =>
   broadcast + compute + gather + update;
 
-function curves({ curve, epochs, efficiency, phases }: RunStatus): string[] {
+function curves({ curve, epochs, result, efficiency, phases }: RunStatus): string[] {
   const lines: string[] = [];
   const loss = curve.loss.at(-1);
   if (loss !== undefined) {
@@ -55,8 +55,9 @@ function curves({ curve, epochs, efficiency, phases }: RunStatus): string[] {
   if (test) {
     const accuracies = epochs.map(({ testAccuracy }) => testAccuracy);
     const line = sparkline(accuracies).padEnd(SPARK_WIDTH);
+    const end = result && test.evaluatedOn ? `  test accuracy ${percent(result.testAccuracy)}` : '';
     lines.push(
-      `${pc.dim(test.evaluatedOn ? 'val. accuracy' : 'test accuracy')} ${pc.green(line)} ${percent(test.testAccuracy)}`,
+      `${pc.dim(test.evaluatedOn ? 'val. accuracy' : 'test accuracy')} ${pc.green(line)} ${percent(test.testAccuracy)}${end}`,
     );
   }
   if (phases) {

@@ -83,6 +83,8 @@ export const runStatus = z.object({
   samplesPerSecond: z.number(),
   etaSeconds: z.number().optional(),
   epochs: z.array(epochEvent),
+  /** Of the test pictures, once the run is over. */
+  result: z.object({ testLoss: z.number(), testAccuracy: fraction }).optional(),
   curve,
   members: z.array(memberStatus),
   phases: phases.optional(),

@@ -204,6 +204,10 @@ describe('status', () => {
     record.evaluated(1, Uint8Array.of(0, 1), Uint8Array.of(0, 2), 2);
     for (const event of [epoch(1), done]) record.event(event);
     check();
-    expect(record.status()).toMatchObject({ refused: { duplicate: 3 }, reassigned: { lost: 2 } });
+    expect(record.status()).toMatchObject({
+      result: { testLoss: 0.6, testAccuracy: 0.8 },
+      refused: { duplicate: 3 },
+      reassigned: { lost: 2 },
+    });
   });
 });

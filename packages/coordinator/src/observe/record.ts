@@ -59,6 +59,7 @@ export class RunRecord {
     update: new Average(),
   };
   #predictions: RunStatus['predictions'];
+  #result: RunStatus['result'];
 
   constructor(version: string, classNames: readonly string[], sources: RecordSources) {
     this.version = version;
@@ -153,6 +154,7 @@ export class RunRecord {
         if (event.state === 'left') this.#forget(event.id);
         break;
       case 'done':
+        this.#result = { testLoss: event.testLoss, testAccuracy: event.testAccuracy };
         this.#become('finished', undefined);
         break;
       default:
@@ -243,6 +245,7 @@ export class RunRecord {
       samplesPerSecond: this.#samples.perSecond,
       etaSeconds: !isOver && stepRate > 0 ? (totalSteps - runStep) / stepRate : undefined,
       epochs: this.#epochs,
+      result: this.#result,
       curve: this.#curve.columns,
       members: this.#members(),
       phases: this.#phases.compute.value === undefined ? undefined : phases,

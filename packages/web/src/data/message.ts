@@ -16,11 +16,12 @@ const haveArrays = (fields: Fields, names: readonly string[]): boolean =>
   names.every((name) => Array.isArray(fields[name]));
 
 function isStatus(fields: Fields): boolean {
-  const { curve, startId, state } = fields;
+  const { curve, startId, state, result } = fields;
   if (typeof startId !== 'string' || typeof state !== 'string') return false;
   if (!haveNumbers(fields, ['runStep', 'totalSteps', 'epoch', 'fraction', 'samplesPerSecond'])) return false;
   if (!haveArrays(fields, ['classNames', 'epochs', 'members', 'log'])) return false;
   if (!isObject(fields.refused) || !isObject(fields.reassigned) || !isObject(curve)) return false;
+  if (result !== undefined && !(isObject(result) && haveNumbers(result, ['testLoss', 'testAccuracy']))) return false;
   const columns = [curve.runStep, curve.loss, curve.accuracy, curve.samplesPerSecond];
   return columns.every((column) => Array.isArray(column) && column.length === (curve.runStep as unknown[]).length);
 }
@@ -33,6 +34,8 @@ function isUsable(fields: Fields): boolean {
       return haveNumbers(fields, ['runStep', 'epoch', 'loss', 'accuracy']);
     case 'epoch':
       return haveNumbers(fields, ['epoch', 'testLoss', 'testAccuracy', 'trainLoss', 'trainAccuracy']);
+    case 'done':
+      return haveNumbers(fields, ['testLoss', 'testAccuracy']);
     default:
       return typeof fields.event === 'string';
   }

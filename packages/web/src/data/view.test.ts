@@ -1,4 +1,4 @@
-import type { EpochEvent, RunStatus, StepEvent } from '@lockstep/protocol';
+import type { DoneEvent, EpochEvent, RunStatus, StepEvent } from '@lockstep/protocol';
 import { expect, it } from 'vitest';
 import { RunView } from './view.ts';
 
@@ -92,6 +92,8 @@ it('takes an epoch once', () => {
 it('tells how a run waits and ends', () => {
   const waiting = viewOf(status(), { event: 'waiting', ready: 1, needed: 2 });
   expect(waiting.status).toMatchObject({ state: 'waiting', reason: '1 of 2 workers are ready' });
+  const done = { event: 'done', testLoss: 0.3, testAccuracy: 0.9 } as DoneEvent;
+  expect(viewOf(status(), done).status).toMatchObject({ state: 'finished', result: { testAccuracy: 0.9 } });
   const error = { event: 'error', code: 'x', message: 'It broke.' } as const;
   expect(viewOf(status(), { ...error, fatal: false }).status?.state).toBe('training');
   expect(viewOf(status(), { ...error, fatal: true }).status).toMatchObject({ state: 'failed', reason: 'It broke.' });

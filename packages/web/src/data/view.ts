@@ -41,7 +41,12 @@ export class RunView {
         this.status = { ...status, members: status.members.filter(({ id }) => id !== message.id) };
         break;
       case 'done':
-        this.status = { ...status, state: 'finished', fraction: 1 };
+        this.status = {
+          ...status,
+          state: 'finished',
+          fraction: 1,
+          result: { testLoss: message.testLoss, testAccuracy: message.testAccuracy },
+        };
         break;
       case 'error':
         if (message.fatal) this.status = { ...status, state: 'failed', reason: message.message };

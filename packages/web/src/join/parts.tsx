@@ -107,7 +107,7 @@ function Work({ view, isWorking }: { readonly view: TabView | undefined; readonl
           id="accuracy"
           name="Accuracy of the model"
           value={testAccuracy === undefined ? NONE : percent(testAccuracy)}
-          note={testAccuracy === undefined ? 'comes after the first epoch' : 'after the latest epoch'}
+          note={testAccuracy === undefined ? 'comes after the first epoch' : 'the latest there is'}
         />
       </dl>
     </section>

@@ -1,10 +1,11 @@
 /** What a tab has to show of its work, kept up from what its worker tells. */
 import type { JoinEvent, RunStatus } from '@lockstep/protocol';
+import { latestAccuracy } from '../words/sentences.ts';
 import { Rate } from './rate.ts';
 
 /** What there is to know of the run, as the coordinator said it last. */
 export type RunFacts = Pick<RunStatus, 'state' | 'version' | 'model' | 'dataset' | 'totalSteps'> & {
-  /** Of the epoch before. */
+  /** The latest there is. */
   readonly testAccuracy: number | undefined;
 };
 
@@ -62,8 +63,9 @@ export class TabRecord {
     return { ...this.#view, ...this.#rate.at(now) };
   }
 
-  status({ state, version, model, dataset, totalSteps, epochs }: RunStatus): void {
-    const run = { state, version, model, dataset, totalSteps, testAccuracy: epochs.at(-1)?.testAccuracy };
+  status({ state, version, model, dataset, totalSteps, epochs, result }: RunStatus): void {
+    const testAccuracy = latestAccuracy({ epochs, result })?.accuracy;
+    const run = { state, version, model, dataset, totalSteps, testAccuracy };
     const { link } = this.#view;
     this.#change({ run, ...(link.state === 'connecting' ? { link: { state: 'preparing' } } : {}) });
   }

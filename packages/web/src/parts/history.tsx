@@ -1,15 +1,17 @@
 /** What has happened: the epochs in numbers, and the log. */
 import type { RunStatus } from '@lockstep/protocol';
 import { duration, integer, loss, percent, timeOfDay } from '../words/format.ts';
-import { splitWord } from '../words/sentences.ts';
+import { splitWord, viewsSentence } from '../words/sentences.ts';
 import { Cross, Warning } from './icons.tsx';
 import { ScrollBox } from './scroll-box.tsx';
 
 export function Epochs({ status: { epochs } }: { readonly status: RunStatus }) {
   const split = splitWord(epochs) === 'test' ? 'Test' : 'Validation';
+  const views = viewsSentence(epochs);
   return (
     <section class="card epochs-card" aria-labelledby="epochs-heading">
       <h2 id="epochs-heading">Epochs</h2>
+      {views && <p class="quiet">{views}</p>}
       {epochs.length === 0 ? (
         <p class="quiet">Comes after the first epoch.</p>
       ) : (

@@ -1,7 +1,7 @@
 /** How the run is: its state in a word, how far it is, and what it is. */
 import type { RunStatus } from '@lockstep/protocol';
 import { duration, integer, moment, percent } from '../words/format.ts';
-import { isOver, position, splitWord, stateWord } from '../words/sentences.ts';
+import { isOver, position, stateWord } from '../words/sentences.ts';
 import { FactList } from './facts.tsx';
 import { StateIcon, Warning } from './icons.tsx';
 
@@ -53,12 +53,8 @@ function Facts({ status }: { readonly status: RunStatus }) {
 }
 
 export function RunState({ status }: { readonly status: RunStatus }) {
-  const { state, reason, dataset, epochs } = status;
-  const last = epochs.at(-1);
-  const result =
-    state === 'finished' && last
-      ? `${splitWord(epochs) === 'test' ? 'Test' : 'Validation'} accuracy ${percent(last.testAccuracy)}`
-      : undefined;
+  const { state, reason, dataset, result } = status;
+  const outcome = state === 'finished' && result ? `Test accuracy ${percent(result.testAccuracy)}` : undefined;
   return (
     <section class={`card state is-${state}`} aria-labelledby="state-heading">
       <h2 id="state-heading" class="hidden">
@@ -70,7 +66,7 @@ export function RunState({ status }: { readonly status: RunStatus }) {
           <StateIcon state={state} />
           {stateWord(state)}
         </span>
-        <span class="state-reason">{reason ?? result}</span>
+        <span class="state-reason">{reason ?? outcome}</span>
       </div>
       {state === 'waiting' && (
         <p class="quiet">

@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact';
 import { smoothed, trendOf } from '../data/trend.ts';
 import type { RunView } from '../data/view.ts';
 import { integer, loss, NONE, percent, plural } from '../words/format.ts';
-import { splitWord } from '../words/sentences.ts';
+import { latestAccuracy, splitWord } from '../words/sentences.ts';
 
 interface TileProps {
   readonly id: string;
@@ -23,9 +23,10 @@ function Tile({ id, name, value, children }: TileProps) {
   );
 }
 
-function accuracyNote(epochs: RunStatus['epochs']): string {
+function accuracyNote({ epochs, result }: RunStatus): string {
   const last = epochs.at(-1);
   if (!last) return 'comes after the first epoch';
+  if (result && last.evaluatedOn) return `at the end; validation accuracy ${percent(last.testAccuracy)}`;
   const best = epochs.reduce((best, epoch) => (epoch.testAccuracy > best.testAccuracy ? epoch : best));
   if (best.epoch === last.epoch) return `after epoch ${last.epoch}, the best so far`;
   return `after epoch ${last.epoch}; best ${percent(best.testAccuracy)}, epoch ${best.epoch}`;
@@ -34,6 +35,7 @@ function accuracyNote(epochs: RunStatus['epochs']): string {
 export function Tiles({ view, status }: { readonly view: RunView; readonly status: RunStatus }) {
   const { epochs, members, efficiency, samplesPerSecond } = status;
   const last = epochs.at(-1);
+  const latest = latestAccuracy(status);
   const losses = view.curve.columns.loss;
   const trend = trendOf(losses);
   const ready = members.filter(({ state }) => state === 'ready');
@@ -47,10 +49,10 @@ export function Tiles({ view, status }: { readonly view: RunView; readonly statu
       <dl class="tiles">
         <Tile
           id="accuracy"
-          name={splitWord(epochs) === 'test' ? 'Test accuracy' : 'Validation accuracy'}
-          value={last ? percent(last.testAccuracy) : NONE}
+          name={(latest?.split ?? 'test') === 'test' ? 'Test accuracy' : 'Validation accuracy'}
+          value={latest ? percent(latest.accuracy) : NONE}
         >
-          {accuracyNote(epochs)}
+          {accuracyNote(status)}
         </Tile>
         <Tile id="loss" name="Training loss" value={losses.length > 0 ? loss(smoothed(losses).at(-1)!) : NONE}>
           {lossNote || 'comes with the first steps'}

@@ -32,6 +32,19 @@ export function position({ model, runStep, totalSteps, epoch }: RunStatus): stri
 /** Which pictures the model is measured by. */
 export const splitWord = (epochs: RunStatus['epochs']): 'test' | 'validation' => epochs.at(-1)?.evaluatedOn ?? 'test';
 
+/** What the page has of accuracies: once the run is over of the test pictures, until then of those that epochs are measured by. */
+export function latestAccuracy({ epochs, result }: Pick<RunStatus, 'epochs' | 'result'>) {
+  const last = epochs.at(-1);
+  if (result) return { split: 'test', accuracy: result.testAccuracy } as const;
+  return last && ({ split: splitWord(epochs), accuracy: last.testAccuracy } as const);
+}
+
+/** Explains why the last epoch stands out; undefined where it does not. */
+export const viewsSentence = (epochs: RunStatus['epochs']): string | undefined =>
+  epochs.some(({ plain }) => plain)
+    ? 'The last epoch is measured by the mean over several views of each picture; those before it by the pictures as they are.'
+    : undefined;
+
 const heading = (trend: Trend | undefined): string => (trend ? `, ${trend}` : '');
 
 export function lossSentence(values: readonly number[], epochs: RunStatus['epochs']): string {

@@ -40,6 +40,18 @@ describe('where a run is', () => {
   ])('%s', (said, expected) => expect(said).toBe(expected));
 });
 
+describe('latestAccuracy', () => {
+  it('is of the last epoch, and in the end of the test pictures', () => {
+    const epoch = { epoch: 7, testLoss: 0.33, testAccuracy: 0.88 } as EpochEvent;
+    const held = { ...epoch, evaluatedOn: 'validation' } as const;
+    const result = { testLoss: 0.3, testAccuracy: 0.9 };
+    expect(sentences.latestAccuracy({ epochs: [] })).toBe(undefined);
+    expect(sentences.latestAccuracy({ epochs: [epoch] })).toEqual({ split: 'test', accuracy: 0.88 });
+    expect(sentences.latestAccuracy({ epochs: [held] })).toEqual({ split: 'validation', accuracy: 0.88 });
+    expect(sentences.latestAccuracy({ epochs: [held], result })).toEqual({ split: 'test', accuracy: 0.9 });
+  });
+});
+
 describe('what a picture says', () => {
   const epochs = [{ epoch: 7, testLoss: 0.33, testAccuracy: 0.882 } as EpochEvent];
   const falling = Array.from({ length: 100 }, (_, i) => 1 - i / 200);
@@ -68,6 +80,14 @@ describe('what a picture says', () => {
     expect(sentences.picturesSentence(now, undefined)).toBe('1 of 1 right after epoch 2.');
     expect(sentences.picturesSentence(now, before)).toBe(
       '1 of 1 right after epoch 2, 1 named otherwise than after epoch 1.',
+    );
+  });
+
+  it('of views, where only the last epoch has them', () => {
+    const [epoch] = epochs as [EpochEvent];
+    expect(sentences.viewsSentence([epoch, epoch])).toBe(undefined);
+    expect(sentences.viewsSentence([{ ...epoch, plain: true }, epoch])).toMatch(
+      /^The last epoch is measured by the mean/,
     );
   });
 
