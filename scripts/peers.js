@@ -26,6 +26,8 @@ const { values } = parseArgs({
     models: { type: 'string', default: 'mlp,cnn,resnet' },
     /** Blocks per subject; six and more have a 95 % interval. */
     rounds: { type: 'string', default: '9' },
+    /** How often all subjects are started anew within these rounds. */
+    starts: { type: 'string', default: '3' },
     /** Of a block of the engine. */
     seconds: { type: 'string', default: '1' },
     /** The engine's micro-batch. */
@@ -69,6 +71,7 @@ if (missing.length > 0) {
 const settings = {
   models: values.models.split(','),
   rounds: Number(values.rounds),
+  starts: Number(values.starts),
   seconds: Number(values.seconds),
   batch: Number(values.batch),
   runs: Number(values.runs),
@@ -81,7 +84,7 @@ const settings = {
 
 /** Writes what there is so far. */
 function write() {
-  const { models, rounds, seconds, batch, runs } = settings;
+  const { models, rounds, starts, seconds, batch, runs } = settings;
   const cores = cpus();
   const facts = {
     machine: `${cores[0].model.trim()}, ${cores.length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, ${type()} ${release()}`,
@@ -89,7 +92,7 @@ function write() {
     versions: Object.entries({ node: process.versions.node, ...versions })
       .map(([name, version]) => `${name} ${version ?? '(missing)'}`)
       .join(', '),
-    command: `node scripts/peers.js --only ${values.only} --models ${models} --rounds ${rounds} --seconds ${seconds} --batch ${batch} --runs ${runs}`,
+    command: `node scripts/peers.js --only ${values.only} --models ${models} --rounds ${rounds} --starts ${starts} --seconds ${seconds} --batch ${batch} --runs ${runs}`,
   };
   writeFileSync(values.out, renderPage(facts, notes, comparisons));
   writeFileSync(

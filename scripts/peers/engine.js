@@ -2,7 +2,7 @@
 
 import { median } from '@lockstep/bench';
 import { networkFile } from './networks.js';
-import { alternate, closeAll, fastest, rateText, ratio, startAll } from './rounds.js';
+import { alternate, alternateAfresh, closeAll, fastest, rateText, ratio, startAll } from './rounds.js';
 import { canPin, Subject } from './subject.js';
 
 const PINNED = { pinned: true };
@@ -83,22 +83,22 @@ function ratios(model, rates) {
 }
 
 /** What is compared must be the same model. */
-function checkParameters(subjects) {
-  const expected = subjects.find(({ name }) => name === LOCKSTEP).hello.parameters;
+function checkParameters(subjects, expected) {
   for (const { name, hello } of subjects) {
     if (hello.parameters !== expected) throw new Error(`${name} has ${hello.parameters} parameters, not ${expected}.`);
   }
 }
 
 async function compareModel(model, peak, settings) {
-  const { rounds, seconds, batch } = settings;
-  const subjects = await startAll(starters(model, settings), { seconds });
-  const lockstep = subjects.find(({ name }) => name === LOCKSTEP);
-  if (!lockstep) return undefined;
-  checkParameters(subjects);
-  const rates = await alternate(subjects, rounds, { seconds });
-  await closeAll(subjects);
-  const { flopsPerSample } = lockstep.hello;
+  const { seconds, batch } = settings;
+  let flopsPerSample = 0;
+  const rates = await alternateAfresh(starters(model, settings), settings, { seconds }, (subjects) => {
+    const lockstep = subjects.find(({ name }) => name === LOCKSTEP);
+    if (!lockstep) return;
+    checkParameters(subjects, lockstep.hello.parameters);
+    flopsPerSample = lockstep.hello.flopsPerSample;
+  });
+  if (!rates.has(LOCKSTEP)) return undefined;
   const share = (rate) => `${((rate * flopsPerSample) / (peak.gflops * 1e7)).toFixed(0)} %`;
   const rows = [...rates].map(([name, list]) => [name, rateText(median(list)), share(median(list))]);
   return {

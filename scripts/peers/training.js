@@ -2,7 +2,7 @@
 
 import { median } from '@lockstep/bench';
 import { networkFile } from './networks.js';
-import { alternate, closeAll, fastest, rateText, ratio, startAll } from './rounds.js';
+import { alternate, alternateAfresh, closeAll, fastest, rateText, ratio, startAll } from './rounds.js';
 import { Subject } from './subject.js';
 
 const BATCH = 512;
@@ -23,12 +23,19 @@ const wanted = { mlp: 3, cnn: 1.5, resnet: 1.3 };
 
 /** Of several ways to set up a peer the one that is fastest here, in a short trial. */
 async function bestOf(starters) {
-  const subjects = await startAll(starters, {});
-  if (subjects.length === 0) return [];
+  if (starters.length === 1) return starters;
+  const started = [];
+  // What each of the subjects comes from.
+  const noting = starters.map((start) => () => {
+    const subject = start();
+    started.push([subject.name, start]);
+    return subject;
+  });
+  const subjects = await startAll(noting, {});
   const rates = await alternate(subjects, TRIAL_ROUNDS, {});
+  await closeAll(subjects);
   const best = fastest(rates, [...rates.keys()]);
-  await closeAll(subjects.filter(({ name }) => name !== best));
-  return subjects.filter(({ name }) => name === best);
+  return started.filter(([name]) => name === best).map(([, start]) => start);
 }
 
 function starters(model, { python, versions, dataDir }) {
@@ -84,13 +91,11 @@ function starters(model, { python, versions, dataDir }) {
 }
 
 /** Lockstep beside peers in turns. @returns rates by name; empty when Lockstep itself could not start */
-async function turns(lockstep, peers, rounds) {
-  const started = [];
-  for (const variants of peers) started.push(...(await bestOf(variants)));
-  const subjects = [...(await startAll([lockstep], {})), ...started];
-  const rates = subjects[0]?.name === LOCKSTEP ? await alternate(subjects, rounds, {}) : new Map();
-  await closeAll(subjects);
-  return rates;
+async function turns(lockstep, peers, settings) {
+  const chosen = [];
+  for (const variants of peers) chosen.push(...(await bestOf(variants)));
+  const rates = await alternateAfresh([lockstep, ...chosen], settings, {});
+  return rates.has(LOCKSTEP) ? rates : new Map();
 }
 
 const ratios = (rates, model) =>
@@ -112,9 +117,9 @@ async function once(start) {
 
 async function compareModel(model, settings) {
   const { lockstep, peers, ray, tfjs } = starters(model, settings);
-  const together = await turns(lockstep, peers, settings.rounds);
+  const together = await turns(lockstep, peers, settings);
   // By itself, since Ray keeps several processes busy even while it rests.
-  const withRay = ray.length > 0 ? await turns(lockstep, [ray], settings.rounds) : new Map();
+  const withRay = ray.length > 0 ? await turns(lockstep, [ray], settings) : new Map();
   const slow = await once(tfjs);
   const own = together.get(LOCKSTEP) ?? withRay.get(LOCKSTEP);
   const others = [...together, ...withRay].filter(([name]) => name !== LOCKSTEP);
