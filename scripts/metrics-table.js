@@ -38,7 +38,9 @@ ${definitions.map(row).join('\n')}
 Beside them are those of the process as [prom-client](https://github.com/siimon/prom-client) names them, \`process_…\` and
 \`nodejs_…\`: processor time, memory, event loop lag, garbage collection.
 
-What is not known yet is not there: \`${metricDefinitions.testAccuracy.name}\` appears with the first epoch. Series of a worker
+What is not known yet is not there: \`${metricDefinitions.testAccuracy.name}\` appears with the first epoch. Where the
+result is the mean over several views of each picture (\`--test-flip\`), epochs before the last count the pictures as they are, so that
+the curve rises a little at its end. Series of a worker
 disappear when it leaves; a worker that comes back has another number. Counters begin at 0 with each start of the coordinator,
 and with every label from the beginning, so that a first failure counts as an increase.
 
