@@ -1,4 +1,5 @@
 /** Subjects in turns: who takes part, block after block, and the ratios that come of it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { estimate, median } from '@lockstep/bench';
 
 /**
@@ -23,15 +24,20 @@ export async function startAll(starters, settings) {
 
 export const closeAll = (subjects) => Promise.all(subjects.map((subject) => subject.close()));
 
+/** Before a block: threads of the one before may go on spinning for a while, waiting for more work. */
+const PAUSE_MS = 250;
+
 /**
- * Alternates blocks in rotating order, so that neither drift of the machine nor a place in the order favours one.
+ * Alternates blocks in rotating order, in every second round backwards, so that neither drift of the machine nor who goes before
+ * whom favours one.
  * @returns {Promise<Map<string, number[]>>} of each subject's name the rates, round by round
  */
 export async function alternate(subjects, rounds, settings) {
   const rates = new Map(subjects.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
-    for (let i = 0; i < subjects.length; i++) {
-      const subject = subjects[(round + i) % subjects.length];
+    const rotated = subjects.map((_, i) => subjects[(round + i) % subjects.length]);
+    for (const subject of round % 2 === 0 ? rotated : rotated.toReversed()) {
+      await sleep(PAUSE_MS);
       const { rate } = await subject.block(settings);
       rates.get(subject.name).push(rate);
     }
