@@ -1,7 +1,7 @@
 /** The contract that every engine keeps, whatever it runs on. */
 import type { Network } from './topology/network.ts';
 
-export const engineKinds = ['onnx', 'tensorflow', 'tfjs'] as const;
+export const engineKinds = ['native', 'onnx', 'tensorflow', 'tfjs'] as const;
 export type EngineKind = (typeof engineKinds)[number];
 
 /** Where in the run a micro-batch belongs; keys its dropout masks, so that any worker draws the same ones. */

@@ -33,6 +33,10 @@ export interface Workload {
 const preference: readonly EngineKind[] = ['onnx', 'tensorflow', 'tfjs'];
 
 const creators: { readonly [kind in EngineKind]: (config: EngineConfig, device: string) => Promise<Engine> } = {
+  native: async (config) => {
+    const { createNativeEngine } = await import('./native/engine.ts');
+    return createNativeEngine(config);
+  },
   onnx: async (config, device) => {
     if (device !== 'auto' && device !== 'cpu') {
       const { createGpuEngine } = await import('./onnx/gpu.ts');

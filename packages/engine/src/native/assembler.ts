@@ -1,0 +1,320 @@
+/**
+ * Writes x86-64 machine code: the few instructions that kernels are made of, on vectors of 8 float32 (AVX2, with FMA) or of 16
+ * (AVX-512). Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
+ */
+import { invariant } from '@lockstep/core';
+
+/** Sets of vector instructions, the widest last. */
+export type Isa = 'avx2' | 'avx512';
+
+/** A general register, by its number in encodings. */
+export type Register = number;
+/** A vector register, by its number. */
+export type Vector = number;
+
+export const registers = {
+  rax: 0,
+  rcx: 1,
+  rdx: 2,
+  rbx: 3,
+  rsp: 4,
+  rbp: 5,
+  rsi: 6,
+  rdi: 7,
+  r8: 8,
+  r9: 9,
+  r10: 10,
+  r11: 11,
+  r12: 12,
+  r13: 13,
+  r14: 14,
+  r15: 15,
+} as const;
+
+/** A place in memory: what `base` points to, so many bytes on. */
+export interface Place {
+  readonly base: Register;
+  readonly offset: number;
+}
+
+export const at = (base: Register, offset = 0): Place => ({ base, offset });
+
+/** Operands of vector instructions can also come from memory. */
+type Operand = Vector | Place;
+
+/** Tables of opcodes, and prefixes that are part of an opcode. */
+const MAP_0F = 1;
+const MAP_0F38 = 2;
+const PREFIX_NONE = 0;
+const PREFIX_66 = 1;
+
+/** Registers that hold comparisons: mask registers in AVX-512, else an ordinary vector. */
+const MASK = 1;
+
+export const comparisons = { equal: 0, less: 1, unequal: 4 } as const;
+export type Comparison = keyof typeof comparisons;
+
+interface Encoding {
+  readonly map: number;
+  readonly prefix: number;
+  readonly opcode: number;
+  /** Bytes of a memory operand, which scale its short offsets in AVX-512; a whole vector by default. */
+  readonly operandBytes?: number;
+  /** Elements that the mask leaves out become zero. */
+  readonly zeroing?: boolean;
+  readonly immediate?: number;
+}
+
+const fits8 = (value: number): boolean => value >= -128 && value <= 127;
+
+export class Assembler {
+  readonly isa: Isa;
+  /** float32 values in a vector. */
+  readonly lanes: number;
+  readonly vectorBytes: number;
+  readonly numVectors: number;
+  #code = new Uint8Array(4096);
+  #length = 0;
+
+  constructor(isa: Isa) {
+    this.isa = isa;
+    this.lanes = isa === 'avx512' ? 16 : 8;
+    this.vectorBytes = this.lanes * Float32Array.BYTES_PER_ELEMENT;
+    this.numVectors = isa === 'avx512' ? 32 : 16;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  get code(): Uint8Array {
+    return this.#code.subarray(0, this.#length);
+  }
+
+  // Vectors. The destination comes first.
+
+  load(into: Vector, from: Place): void {
+    this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x10 }, into, 0, from);
+  }
+
+  store(into: Place, from: Vector): void {
+    this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x11 }, from, 0, into);
+  }
+
+  move(into: Vector, from: Vector): void {
+    this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x28 }, into, 0, from);
+  }
+
+  /** All elements become the float32 at `from`. */
+  broadcast(into: Vector, from: Place): void {
+    this.#vector({ map: MAP_0F38, prefix: PREFIX_66, opcode: 0x18, operandBytes: 4 }, into, 0, from);
+  }
+
+  zero(into: Vector): void {
+    this.#vector({ map: MAP_0F, prefix: PREFIX_66, opcode: 0xef }, into, into, into);
+  }
+
+  /** sum += left * right, rounded once. */
+  multiplyAdd(sum: Vector, left: Vector, right: Operand): void {
+    this.#vector({ map: MAP_0F38, prefix: PREFIX_66, opcode: 0xb8 }, sum, left, right);
+  }
+
+  /** sum -= left * right, rounded once. */
+  multiplySubtract(sum: Vector, left: Vector, right: Operand): void {
+    this.#vector({ map: MAP_0F38, prefix: PREFIX_66, opcode: 0xbc }, sum, left, right);
+  }
+
+  add(into: Vector, left: Vector, right: Operand): void {
+    this.#arithmetic(0x58, into, left, right);
+  }
+
+  subtract(into: Vector, left: Vector, right: Operand): void {
+    this.#arithmetic(0x5c, into, left, right);
+  }
+
+  multiply(into: Vector, left: Vector, right: Operand): void {
+    this.#arithmetic(0x59, into, left, right);
+  }
+
+  divide(into: Vector, left: Vector, right: Operand): void {
+    this.#arithmetic(0x5e, into, left, right);
+  }
+
+  /** The larger of each pair; `right` where one of them is NaN. */
+  maximum(into: Vector, left: Vector, right: Operand): void {
+    this.#arithmetic(0x5f, into, left, right);
+  }
+
+  squareRoot(into: Vector, from: Operand): void {
+    this.#arithmetic(0x51, into, 0, from);
+  }
+
+  /** Bytes become float32 values. */
+  loadBytes(into: Vector, from: Place): void {
+    this.#vector({ map: MAP_0F38, prefix: PREFIX_66, opcode: 0x31, operandBytes: this.lanes }, into, 0, from);
+    this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x5b }, into, 0, into);
+  }
+
+  /** Copies the elements for which the comparison of `left` with `right` holds; the others become zero. `spare` is overwritten. */
+  select(into: Vector, from: Vector, comparison: Comparison, left: Vector, right: Operand, spare: Vector): void {
+    const compare = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0xc2, immediate: comparisons[comparison] };
+    if (this.isa === 'avx512') {
+      this.#vector(compare, MASK, left, right);
+      this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x28, zeroing: true }, into, 0, from);
+    } else {
+      this.#vector(compare, spare, left, right);
+      this.#arithmetic(0x54, into, spare, from);
+    }
+  }
+
+  // General registers, of 64 bits.
+
+  loadRegister(into: Register, from: Place): void {
+    this.#general(0x8b, into, from);
+  }
+
+  storeRegister(into: Place, from: Register): void {
+    this.#general(0x89, from, into);
+  }
+
+  /** Four bytes, as they are. */
+  loadWord(into: Register, from: Place): void {
+    this.#general(0x8b, into, from, 0);
+  }
+
+  storeWord(into: Place, from: Register): void {
+    this.#general(0x89, from, into, 0);
+  }
+
+  address(into: Register, of: Place): void {
+    this.#general(0x8d, into, of);
+  }
+
+  setRegister(into: Register, value: number): void {
+    this.#rex(1, 0, into);
+    this.#bytes(0xc7, 0xc0 | (into & 7));
+    this.#word(value);
+  }
+
+  addNumber(into: Register, value: number): void {
+    if (value === 0) return;
+    this.#rex(1, 0, into);
+    if (fits8(value)) {
+      this.#bytes(0x83, 0xc0 | (into & 7), value);
+    } else {
+      this.#bytes(0x81, 0xc0 | (into & 7));
+      this.#word(value);
+    }
+  }
+
+  push(register: Register): void {
+    this.#rex(0, 0, register);
+    this.#bytes(0x50 | (register & 7));
+  }
+
+  pop(register: Register): void {
+    this.#rex(0, 0, register);
+    this.#bytes(0x58 | (register & 7));
+  }
+
+  /** Counts down and jumps back to `target` until the count is zero. */
+  countDown(counter: Register, target: number): void {
+    this.#rex(1, 0, counter);
+    this.#bytes(0xff, 0xc8 | (counter & 7), 0x0f, 0x85);
+    this.#word(target - (this.#length + 4));
+  }
+
+  /** Code that uses the older vector instructions is slow until the upper halves of the registers are cleared. */
+  clearUpperHalves(): void {
+    this.#bytes(0xc5, 0xf8, 0x77);
+  }
+
+  return(): void {
+    this.#bytes(0xc3);
+  }
+
+  /** What this processor is: leaf `eax`, part `ecx`, to the four words that rdi points to. Clobbers rbx. */
+  identify(): void {
+    this.#bytes(0x0f, 0xa2);
+    for (const [i, register] of [registers.rax, registers.rbx, registers.rcx, registers.rdx].entries())
+      this.storeWord(at(registers.rdi, 4 * i), register);
+  }
+
+  /** Which registers the operating system saves (extended control register 0), to the word that rdi points to. */
+  readExtendedControl(): void {
+    this.setRegister(registers.rcx, 0);
+    this.#bytes(0x0f, 0x01, 0xd0);
+    this.storeWord(at(registers.rdi), registers.rax);
+  }
+
+  #arithmetic(opcode: number, into: Vector, left: Vector, right: Operand): void {
+    this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode }, into, left, right);
+  }
+
+  #bytes(...bytes: number[]): void {
+    if (this.#length + bytes.length > this.#code.length) {
+      const longer = new Uint8Array(2 * this.#code.length);
+      longer.set(this.#code);
+      this.#code = longer;
+    }
+    for (const byte of bytes) this.#code[this.#length++] = byte;
+  }
+
+  #word(value: number): void {
+    invariant(value === (value | 0), `${value} fits into 32 bits`);
+    this.#bytes(value, value >> 8, value >> 16, value >> 24);
+  }
+
+  #rex(wide: number, register: number, base: number): void {
+    this.#bytes(0x40 | (wide << 3) | (((register >> 3) & 1) << 2) | ((base >> 3) & 1));
+  }
+
+  #general(opcode: number, register: Register, place: Place, wide = 1): void {
+    this.#rex(wide, register, place.base);
+    this.#bytes(opcode);
+    this.#place(register, place, 1);
+  }
+
+  /** ModR/M byte, scaled index byte, and offset. @param unit of which short offsets are multiples */
+  #place(register: number, { base, offset }: Place, unit: number): void {
+    const fields = ((register & 7) << 3) | (base & 7);
+    // The encodings of rsp and rbp as a base mean something else.
+    const needsIndex = (base & 7) === registers.rsp;
+    const short = offset / unit;
+    const mode = offset === 0 && (base & 7) !== registers.rbp ? 0 : Number.isInteger(short) && fits8(short) ? 1 : 2;
+    this.#bytes((mode << 6) | fields);
+    if (needsIndex) this.#bytes(0x24);
+    if (mode === 1) this.#bytes(short);
+    if (mode === 2) this.#word(offset);
+  }
+
+  /** Inverted bits, as prefixes have them. */
+  #vector(encoding: Encoding, register: Vector, second: Vector, operand: Operand): void {
+    const { map, prefix, opcode, operandBytes = this.vectorBytes, zeroing = false, immediate } = encoding;
+    const off = (number: number, bit: number): number => (~number >> bit) & 1;
+    const isPlace = typeof operand !== 'number';
+    const base = isPlace ? operand.base : operand;
+    if (this.isa === 'avx512') {
+      this.#bytes(
+        0x62,
+        (off(register, 3) << 7) |
+          (off(isPlace ? 0 : operand, 4) << 6) |
+          (off(base, 3) << 5) |
+          (off(register, 4) << 4) |
+          map,
+        ((~second & 15) << 3) | 4 | prefix,
+        (zeroing ? 0x80 | MASK : 0) | (2 << 5) | (off(second, 4) << 3),
+      );
+    } else {
+      this.#bytes(
+        0xc4,
+        (off(register, 3) << 7) | (1 << 6) | (off(base, 3) << 5) | map,
+        ((~second & 15) << 3) | 4 | prefix,
+      );
+    }
+    this.#bytes(opcode);
+    if (isPlace) this.#place(register, operand, this.isa === 'avx512' ? operandBytes : 1);
+    else this.#bytes(0xc0 | ((register & 7) << 3) | (operand & 7));
+    if (immediate !== undefined) this.#bytes(immediate);
+  }
+}

@@ -1,0 +1,283 @@
+/**
+ * Batch normalization of rows of channels, with a ReLU behind it if there is one. Sums go over the rows of one part (a picture)
+ * after the other, and then over the parts: shorter sums, smaller errors.
+ */
+import { at, type Register, type Vector } from './assembler.ts';
+import type { Buffer, Move, Program } from './program.ts';
+
+const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
+
+export interface Rows {
+  /** Pictures, and pixels of each. */
+  readonly count: number;
+  readonly pixels: number;
+  /** Filled up. */
+  readonly channels: number;
+}
+
+/** Vectors of channels that are done at a time. */
+const VECTORS = 2;
+
+const numRows = ({ count, pixels }: Rows): number => count * pixels;
+
+/** Goes over vectors of channels. Pointers in `moves` move on by a vector each. */
+function channelStrips(
+  p: Program,
+  { channels }: Rows,
+  pointers: readonly Register[],
+  body: (vectors: number) => void,
+): void {
+  p.strips(
+    channels / p.lanes,
+    VECTORS,
+    pointers.map((pointer): Move => [pointer, p.vectorBytes]),
+    body,
+  );
+}
+
+/**
+ * Sums over all rows of terms, for some vectors of channels.
+ * @param accumulate adds a row's terms to the vectors of one part; told the number of the channel vector
+ * @param parts first of the vectors for the parts' sums @param totals and of those for the whole
+ */
+function sumParts(
+  p: Program,
+  { count, pixels, channels }: Rows,
+  pointers: readonly Register[],
+  parts: Vector,
+  totals: Vector,
+  numSums: number,
+  accumulate: () => void,
+): void {
+  const row = channels * FLOAT_BYTES;
+  const each = (body: (i: number) => void): void => {
+    for (let i = 0; i < numSums; i++) body(i);
+  };
+  each((i) => p.asm.zero(totals + i));
+  p.loop(
+    count,
+    pointers.map((pointer): Move => [pointer, pixels * row]),
+    () => {
+      each((i) => p.asm.zero(parts + i));
+      p.loop(
+        pixels,
+        pointers.map((pointer): Move => [pointer, row]),
+        accumulate,
+      );
+      each((i) => p.asm.add(totals + i, totals + i, parts + i));
+    },
+  );
+}
+
+/** Parameters and statistics, each of all channels. */
+interface Scaling {
+  readonly gamma: Buffer | undefined;
+  readonly beta: Buffer | undefined;
+  readonly mean: Buffer;
+  readonly variance: Buffer;
+  /** Receives 1 / sqrt(variance + epsilon), and that times gamma. */
+  readonly inverse: Buffer;
+  readonly factor: Buffer;
+}
+
+/** Mean and population variance of each channel. */
+export function statistics(p: Program, rows: Rows, from: Buffer, { mean, variance }: Scaling): void {
+  const { asm, vectorBytes } = p;
+  const one = asm.numVectors - 1;
+  p.constant(one, 1 / numRows(rows));
+  p.point<[Register, Register, Register]>([from, mean, variance], (source, means, variances) =>
+    channelStrips(p, rows, [source, means, variances], (vectors) => {
+      const [parts, totals, center, value] = [0, VECTORS, 2 * VECTORS, 3 * VECTORS];
+      const each = (body: (i: number) => void): void => {
+        for (let i = 0; i < vectors; i++) body(i);
+      };
+      sumParts(p, rows, [source], parts, totals, vectors, () =>
+        each((i) => asm.add(parts + i, parts + i, at(source, i * vectorBytes))),
+      );
+      each((i) => {
+        asm.multiply(center + i, totals + i, one);
+        asm.store(at(means, i * vectorBytes), center + i);
+      });
+      sumParts(p, rows, [source], parts, totals, vectors, () =>
+        each((i) => {
+          asm.load(value + i, at(source, i * vectorBytes));
+          asm.subtract(value + i, value + i, center + i);
+          asm.multiplyAdd(parts + i, value + i, value + i);
+        }),
+      );
+      each((i) => {
+        asm.multiply(totals + i, totals + i, one);
+        asm.store(at(variances, i * vectorBytes), totals + i);
+      });
+    }),
+  );
+}
+
+/** Works out what the variance is divided by. */
+function scales(p: Program, channels: number, epsilon: number, { gamma, variance, inverse, factor }: Scaling): void {
+  const { asm } = p;
+  const [value, one, small] = [0, 1, 2];
+  p.constant(one, 1);
+  p.constant(small, epsilon);
+  const buffers = [variance, inverse, factor, ...(gamma ? [gamma] : [])];
+  p.point<Register[]>(buffers, (variances, inverses, factors, gammas) =>
+    p.loop(
+      channels / p.lanes,
+      [variances, inverses, factors, ...(gammas === undefined ? [] : [gammas])].map((pointer): Move => [
+        pointer!,
+        p.vectorBytes,
+      ]),
+      () => {
+        asm.load(value, at(variances!));
+        asm.add(value, value, small);
+        asm.squareRoot(value, value);
+        asm.divide(value, one, value);
+        asm.store(at(inverses!), value);
+        if (gammas !== undefined) asm.multiply(value, value, at(gammas));
+        asm.store(at(factors!), value);
+      },
+    ),
+  );
+}
+
+/** into = (from - mean) * factor + beta, rectified if it is to be. */
+export function normalize(
+  p: Program,
+  rows: Rows,
+  into: Buffer,
+  from: Buffer,
+  epsilon: number,
+  scaling: Scaling,
+  relu: boolean,
+): void {
+  const { asm, vectorBytes } = p;
+  const { mean, factor, beta } = scaling;
+  scales(p, rows.channels, epsilon, scaling);
+  const row = rows.channels * FLOAT_BYTES;
+  const [means, factors, offsets, value, zero] = [0, VECTORS, 2 * VECTORS, 3 * VECTORS, 4 * VECTORS];
+  asm.zero(zero);
+  const buffers = [into, from, mean, factor, ...(beta ? [beta] : [])];
+  p.point<Register[]>(buffers, (target, source, meanPointer, factorPointer, betaPointer) =>
+    channelStrips(
+      p,
+      rows,
+      [target!, source!, meanPointer!, factorPointer!, ...(betaPointer === undefined ? [] : [betaPointer])],
+      (vectors) => {
+        const each = (body: (i: number, offset: number) => void): void => {
+          for (let i = 0; i < vectors; i++) body(i, i * vectorBytes);
+        };
+        each((i, offset) => {
+          asm.load(means + i, at(meanPointer!, offset));
+          asm.load(factors + i, at(factorPointer!, offset));
+          if (betaPointer === undefined) asm.zero(offsets + i);
+          else asm.load(offsets + i, at(betaPointer, offset));
+        });
+        p.loop(
+          numRows(rows),
+          [
+            [target!, row],
+            [source!, row],
+          ],
+          () =>
+            each((i, offset) => {
+              asm.load(value + i, at(source!, offset));
+              asm.subtract(value + i, value + i, means + i);
+              asm.multiply(value + i, value + i, factors + i);
+              asm.add(value + i, value + i, offsets + i);
+              // In this order, so that NaN stays.
+              if (relu) asm.maximum(value + i, zero, value + i);
+              asm.store(at(target!, offset), value + i);
+            }),
+        );
+      },
+    ),
+  );
+}
+
+export interface NormalizationGradient {
+  /** With respect to the output, before the ReLU lets it through. */
+  readonly gradient: Buffer;
+  /** Behind the ReLU; undefined without one. */
+  readonly rectified: Buffer | undefined;
+  readonly from: Buffer;
+  /** Receive the gradients of gamma and beta. */
+  readonly gamma: Buffer;
+  readonly beta: Buffer;
+  /** Receives the gradient with respect to the input; undefined if nobody wants it. */
+  readonly into: Buffer | undefined;
+}
+
+/** Ioffe and Szegedy, 2015, section 3, in terms of x - mean instead of the normalized x. */
+export function normalizeGradient(
+  p: Program,
+  rows: Rows,
+  { gradient, rectified, from, gamma, beta, into }: NormalizationGradient,
+  { mean, inverse, factor }: Scaling,
+): void {
+  const { asm, vectorBytes } = p;
+  const share = asm.numVectors - 1;
+  const zero = asm.numVectors - 2;
+  const row = rows.channels * FLOAT_BYTES;
+  const buffers = [from, gradient, mean, inverse, factor, gamma, beta, ...(into ? [into] : [])];
+  // Vectors: sums of products and of gradients, of parts and whole; means; a value and what it is multiplied by.
+  const [parts, totals, center] = [0, 2, 4];
+  const [slope, value, spare] = [5, 6, 7];
+  p.constant(share, 1 / numRows(rows));
+  asm.zero(zero);
+  const withRectified = rectified ? [...buffers, rectified] : buffers;
+  p.point<Register[]>(withRectified, (...pointers) => {
+    const [source, slopes, means, inverses, factors, gammas, betas] = pointers as [
+      Register,
+      Register,
+      Register,
+      Register,
+      Register,
+      Register,
+      Register,
+    ];
+    const target = into ? pointers[7]! : undefined;
+    const positive = rectified ? pointers.at(-1)! : undefined;
+    const data = [source, slopes, ...(positive === undefined ? [] : [positive])];
+    /** Loads the gradient that the ReLU lets through, and x - mean. */
+    const load = (): void => {
+      asm.load(slope, at(slopes));
+      if (positive !== undefined) asm.select(slope, slope, 'less', zero, at(positive), spare);
+      asm.load(value, at(source));
+      asm.subtract(value, value, center);
+    };
+    p.loop(
+      rows.channels / p.lanes,
+      pointers.map((pointer): Move => [pointer, vectorBytes]),
+      () => {
+        asm.load(center, at(means));
+        sumParts(p, rows, data, parts, totals, 2, () => {
+          load();
+          asm.multiplyAdd(parts, slope, value);
+          asm.add(parts + 1, parts + 1, slope);
+        });
+        asm.store(at(betas), totals + 1);
+        asm.multiply(parts, totals, at(inverses));
+        asm.store(at(gammas), parts);
+        if (target === undefined) return;
+        // factor * (gradient - its mean - (x - mean) * the mean of the products / variance)
+        const [scale, correlation, mean] = [8, 9, 10];
+        asm.load(scale, at(factors));
+        asm.multiply(mean, totals + 1, share);
+        asm.multiply(correlation, totals, share);
+        asm.multiply(correlation, correlation, at(inverses));
+        asm.multiply(correlation, correlation, at(inverses));
+        p.loop(
+          numRows(rows),
+          [...data, target].map((pointer): Move => [pointer, row]),
+          () => {
+            load();
+            asm.subtract(slope, slope, mean);
+            asm.multiplySubtract(slope, value, correlation);
+            asm.multiply(slope, slope, scale);
+            asm.store(at(target), slope);
+          },
+        );
+      },
+    );
+  });
+}

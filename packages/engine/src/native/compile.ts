@@ -1,0 +1,209 @@
+/** Compiles a network into machine code: once for its parameters, then for each batch size. */
+import { type LayerNode, type Network, numElements } from '../topology/network.ts';
+import type { Isa } from './assembler.ts';
+import { addBuffers, scalePixels } from './elementwise.ts';
+import { type Arrangement, type Forward, type Layer, layerOf, type Run, rectifying, sampleRoom } from './layers.ts';
+import { Code, Memory } from './machine.ts';
+import { isDense, ParameterMemory, roomOf, type Shape3 } from './parameters.ts';
+import { Arena, type Buffer, padded, Program } from './program.ts';
+
+const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
+
+interface PlacedLayer {
+  readonly node: LayerNode;
+  readonly layer: Layer;
+}
+
+/** A tensor that a run leaves in the program's own memory, filled up, for a place in the sum vector. */
+export interface Produced {
+  readonly start: number;
+  readonly length: number;
+  readonly shape: Shape3;
+  readonly values: Float32Array;
+}
+
+/** Dropout factors that a run reads. */
+export interface Mask {
+  readonly index: number;
+  readonly rate: number;
+  readonly arrangement: Arrangement;
+  readonly factors: Float32Array;
+}
+
+/** The code for one batch size, and the memory that it works with. */
+export interface Compiled {
+  readonly count: number;
+  /** [count, height, width, channels] */
+  readonly images: Uint8Array;
+  /** [count, room] */
+  readonly logits: Float32Array;
+  readonly logitsRoom: number;
+  /** In the same arrangement, of the summed loss. */
+  readonly gradient: Float32Array;
+  readonly masks: readonly Mask[];
+  readonly produced: readonly Produced[];
+  readonly memory: Memory;
+  readonly forward: Code;
+  /** Undefined for inference. */
+  readonly backward: Code | undefined;
+}
+
+export class CompiledNetwork {
+  readonly parameters: ParameterMemory;
+  readonly #network: Network;
+  readonly #isa: Isa;
+  readonly #layers: readonly PlacedLayer[];
+  /** Nodes that something trainable leads to. */
+  readonly #trainable: ReadonlySet<string>;
+
+  /** @throws LockstepError `engine-unavailable` for a network with layers that it cannot compute */
+  constructor(network: Network, isa: Isa) {
+    this.#network = network;
+    this.#isa = isa;
+    this.parameters = new ParameterMemory(network.layout, isa);
+    this.#trainable = findTrainable(network);
+    this.#layers = this.#placeLayers();
+    this.parameters.finish();
+  }
+
+  compile(count: number, training: boolean): Compiled {
+    const { inputShape, nodes, logits } = this.#network;
+    const arena = new Arena();
+    const p = new Program(this.#isa, arena);
+    const pixels = padded(count * numElements(inputShape));
+    // Whole vectors are read; the bytes behind the last picture stay zero.
+    const bytes = p.buffer(pixels / FLOAT_BYTES);
+    const picture = p.buffer(pixels);
+    const produced: { readonly name: string; readonly shape: Shape3; readonly buffer: Buffer }[] = [];
+    const masks: { readonly index: number; readonly arrangement: Arrangement; readonly buffer: Buffer }[] = [];
+    const run: Run = {
+      p,
+      count,
+      training,
+      produce: (name, shape) => {
+        // Where nothing is filled up, results go straight to the caller.
+        if (isDense(shape)) return { memory: 'sums', offset: this.parameters.find(name).offset * FLOAT_BYTES };
+        const buffer = p.buffer(roomOf(shape));
+        produced.push({ name, shape, buffer });
+        return buffer;
+      },
+      mask: (index, arrangement) => {
+        const buffer = p.buffer(count * sampleRoom(arrangement));
+        masks.push({ index, arrangement, buffer });
+        return buffer;
+      },
+    };
+
+    scalePixels(p, pixels, picture, bytes);
+    const outputs = new Map<string, Buffer>([[nodes[0]!.id, picture]]);
+    const written: { readonly node: LayerNode; readonly forward: Forward }[] = [];
+    for (const { node, layer } of this.#layers) {
+      const forward = layer.forward(
+        run,
+        node.inputs.map((id) => outputs.get(id)!),
+      );
+      outputs.set(node.id, forward.output);
+      written.push({ node, forward });
+    }
+    const arrangement = this.#arrangementOf(logits);
+    const logitsBuffer = outputs.get(logits)!;
+    const gradientBuffer = p.buffer(count * sampleRoom(arrangement));
+    const forwardCode = p.finish();
+    const backwardCode = training ? this.#writeBackward(run, written, gradientBuffer) : undefined;
+
+    const memory = new Memory(arena);
+    const floats = (buffer: Buffer, length: number): Float32Array => memory.floats(buffer.offset, length);
+    return {
+      count,
+      images: memory.bytes(bytes.offset, count * numElements(inputShape)),
+      logits: floats(logitsBuffer, count * sampleRoom(arrangement)),
+      logitsRoom: arrangement.room,
+      gradient: floats(gradientBuffer, count * sampleRoom(arrangement)),
+      masks: masks.map(({ buffer, ...mask }) => ({
+        ...mask,
+        rate: this.#network.dropouts[mask.index]!.rate,
+        factors: floats(buffer, count * sampleRoom(mask.arrangement)),
+      })),
+      produced: produced.map(({ name, shape, buffer }) => {
+        const { offset, size } = this.parameters.find(name);
+        return { start: offset, length: size, shape, values: floats(buffer, roomOf(shape)) };
+      }),
+      memory,
+      forward: new Code(forwardCode),
+      backward: backwardCode && new Code(backwardCode),
+    };
+  }
+
+  #placeLayers(): PlacedLayer[] {
+    const { nodes, inputShape } = this.#network;
+    const consumers = new Map<string, LayerNode[]>();
+    for (const node of nodes) for (const id of node.inputs) consumers.set(id, [...(consumers.get(id) ?? []), node]);
+    const [height, width, channels] = inputShape;
+    const arrangements = new Map<string, Arrangement>([
+      [nodes[0]!.id, { positions: height * width, outer: 1, channels, room: channels }],
+    ]);
+    const shapes = new Map(nodes.map(({ id, shape }) => [id, shape]));
+    const rectified = new Set<string>();
+    return nodes.slice(1).map((node) => {
+      const place = {
+        parameters: this.parameters,
+        inputs: node.inputs.map((id) => arrangements.get(id)!),
+        inputShapes: node.inputs.map((id) => shapes.get(id)!),
+        relu: false,
+        wanted: node.inputs.map((id) => this.#trainable.has(id)),
+      };
+      const [next, ...others] = consumers.get(node.id) ?? [];
+      const isRelu = next?.kind === 'activation' && next.activation === 'relu' && others.length === 0;
+      const relu = isRelu && rectifying.has(node.kind);
+      if (relu) rectified.add(next.id);
+      const layer = rectified.has(node.id) ? done(place.inputs[0]!) : layerOf(node, { ...place, relu });
+      arrangements.set(node.id, layer.arrangement);
+      return { node, layer };
+    });
+  }
+
+  #arrangementOf(id: string): Arrangement {
+    return this.#layers.find(({ node }) => node.id === id)!.layer.arrangement;
+  }
+
+  /** From the loss back, layer by layer. */
+  #writeBackward(
+    { p, count }: Run,
+    layers: readonly { readonly node: LayerNode; readonly forward: Forward }[],
+    lossGradient: Buffer,
+  ): Uint8Array {
+    const gradients = new Map<string, Buffer[]>([[this.#network.logits, [lossGradient]]]);
+    for (const { node, forward } of layers.toReversed()) {
+      const parts = gradients.get(node.id);
+      // Behind the logits there is at most a softmax, which belongs to the loss.
+      if (!parts || !this.#trainable.has(node.id)) continue;
+      let gradient = parts[0]!;
+      if (parts.length > 1) {
+        const floats = count * sampleRoom(this.#arrangementOf(node.id));
+        gradient = p.buffer(floats);
+        addBuffers(p, floats, gradient, parts);
+      }
+      forward.backward(gradient).forEach((part, i) => {
+        const id = node.inputs[i]!;
+        if (part && this.#trainable.has(id)) gradients.set(id, [...(gradients.get(id) ?? []), part]);
+      });
+    }
+    return p.finish();
+  }
+}
+
+/** What a layer before it has done already. */
+const done = (arrangement: Arrangement): Layer => ({
+  arrangement,
+  forward: (_, [from]) => ({ output: from!, backward: (gradient) => [gradient] }),
+});
+
+/** Nodes with parameters, and all behind them. */
+function findTrainable({ nodes }: Network): Set<string> {
+  const trainable = new Set<string>();
+  for (const node of nodes) {
+    const own = node.kind === 'dense' || node.kind === 'conv2d' || node.kind === 'batchNorm';
+    if (own || node.inputs.some((id) => trainable.has(id))) trainable.add(node.id);
+  }
+  return trainable;
+}

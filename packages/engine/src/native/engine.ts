@@ -1,0 +1,148 @@
+/** The engine that compiles a network to machine code of this processor, and computes on one CPU thread. */
+import { fillDropoutMask } from '../dropout.ts';
+import type { Engine, EngineConfig, Evaluation, MicroBatch, RandomKey, Samples } from '../engine.ts';
+import { numElements } from '../topology/network.ts';
+import type { Isa } from './assembler.ts';
+import { type Compiled, CompiledNetwork, type Mask } from './compile.ts';
+import { evaluationLoss, type Logits, probabilitiesOf, trainingLoss } from './loss.ts';
+import { type Address, addressOf, findIsa } from './machine.ts';
+import { collect } from './parameters.ts';
+
+/** Samples that inference takes at a time. */
+const INFERENCE_COUNT = 64;
+
+/** Batch sizes whose code is kept: the usual one and those at the ends of epochs. */
+const MAX_COMPILED = 8;
+
+class NativeEngine implements Engine {
+  readonly kind = 'native';
+  readonly device = 'cpu';
+  readonly maxGroup = 1;
+  readonly #config: EngineConfig;
+  readonly #compiler: CompiledNetwork;
+  /** By batch size, the one used last at the end. */
+  readonly #training = new Map<number, Compiled>();
+  readonly #inference = new Map<number, Compiled>();
+  readonly #addresses = new WeakMap<Float32Array, Address>();
+
+  constructor(config: EngineConfig, isa: Isa) {
+    this.#config = config;
+    this.#compiler = new CompiledNetwork(config.network, isa);
+  }
+
+  setParameters(flat: Float32Array): void {
+    this.#compiler.parameters.set(flat);
+  }
+
+  async gradient([batch]: readonly MicroBatch[], sums: Float32Array): Promise<void> {
+    const { network, labelSmoothing } = this.#config;
+    const { samples, key } = batch!;
+    const { count, images, labels } = samples;
+    if (count === 0) {
+      sums.fill(0);
+      return;
+    }
+    const compiled = this.#compiled(this.#training, count, true);
+    compiled.images.set(images.subarray(0, compiled.images.length));
+    for (const mask of compiled.masks) fillFactors(mask, count, key);
+    this.#run(compiled, 'forward', sums);
+    const { lossSum, numCorrect } = trainingLoss(this.#logits(compiled), labels, labelSmoothing, compiled.gradient);
+    this.#run(compiled, 'backward', sums);
+    for (const { start, length, shape, values } of compiled.produced) {
+      collect(shape, sums.subarray(start, start + length), values);
+    }
+    sums[network.layout.lossIndex] = lossSum;
+    sums[network.layout.correctIndex] = numCorrect;
+    sums[network.layout.countIndex] = count;
+  }
+
+  async evaluate(samples: Samples): Promise<Evaluation> {
+    const predictions = new Uint8Array(samples.count);
+    let lossSum = 0;
+    let numCorrect = 0;
+    this.#infer(samples, (logits, from, to) => {
+      const totals = evaluationLoss(logits, samples.labels.subarray(from, to), predictions.subarray(from, to));
+      lossSum += totals.lossSum;
+      numCorrect += totals.numCorrect;
+    });
+    return { lossSum, numCorrect, predictions };
+  }
+
+  async predict(samples: Samples, probabilities: Float32Array): Promise<void> {
+    const { numClasses } = this.#config.network;
+    this.#infer(samples, (logits, from, to) =>
+      probabilitiesOf(logits, probabilities.subarray(from * numClasses, to * numClasses)),
+    );
+  }
+
+  async dispose(): Promise<void> {
+    for (const compiled of [...this.#training.values(), ...this.#inference.values()]) free(compiled);
+    this.#compiler.parameters.dispose();
+  }
+
+  #infer({ count, images }: Samples, use: (logits: Logits, from: number, to: number) => void): void {
+    const size = numElements(this.#config.network.inputShape);
+    for (let from = 0; from < count; from += INFERENCE_COUNT) {
+      const to = Math.min(from + INFERENCE_COUNT, count);
+      const compiled = this.#compiled(this.#inference, to - from, false);
+      compiled.images.set(images.subarray(from * size, to * size));
+      this.#run(compiled, 'forward', undefined);
+      use(this.#logits(compiled), from, to);
+    }
+  }
+
+  #run(compiled: Compiled, direction: 'forward' | 'backward', sums: Float32Array | undefined): void {
+    compiled[direction]!.call(compiled.memory.address, this.#compiler.parameters.address, sums ? this.#addressOf(sums) : 0);
+  }
+
+  #addressOf(sums: Float32Array): Address {
+    let address = this.#addresses.get(sums);
+    if (address === undefined) {
+      address = addressOf(sums);
+      this.#addresses.set(sums, address);
+    }
+    return address;
+  }
+
+  #logits({ count, logits, logitsRoom }: Compiled): Logits {
+    return { count, numClasses: this.#config.network.numClasses, values: logits, room: logitsRoom };
+  }
+
+  #compiled(known: Map<number, Compiled>, count: number, training: boolean): Compiled {
+    const compiled = known.get(count) ?? this.#compiler.compile(count, training);
+    known.delete(count);
+    known.set(count, compiled);
+    if (known.size > MAX_COMPILED) {
+      const [oldest] = known.keys();
+      free(known.get(oldest!)!);
+      known.delete(oldest!);
+    }
+    return compiled;
+  }
+}
+
+function free({ forward, backward }: Compiled): void {
+  forward.dispose();
+  backward?.dispose();
+}
+
+/** Draws a mask, and turns it into what values are multiplied by. */
+function fillFactors({ index, rate, arrangement, factors }: Mask, count: number, key: RandomKey): void {
+  const { positions, outer, channels, room } = arrangement;
+  const rows = count * positions * outer;
+  const mask = new Uint8Array(rows * channels);
+  fillDropoutMask(rate, key, index, mask);
+  const scale = 1 / (1 - rate);
+  for (let row = 0; row < rows; row++) {
+    for (let i = 0; i < channels; i++) factors[row * room + i] = mask[row * channels + i]! * scale;
+  }
+}
+
+/**
+ * Opens the engine. Never call it on a thread that must stay responsive: it computes on the caller's.
+ * @param isa for tests; by default the widest vectors of this processor
+ * @throws LockstepError `engine-unavailable` where processor or system lack something, or the network has other layers
+ */
+export async function createNativeEngine(config: EngineConfig, isa?: Isa): Promise<Engine> {
+  return new NativeEngine(config, isa ?? findIsa());
+}

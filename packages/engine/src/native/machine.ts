@@ -1,0 +1,158 @@
+/**
+ * Makes generated code callable: executable memory, and memory with a fixed address. Linux on x86-64 only, which is what the
+ * assembler writes for.
+ */
+import { LockstepError } from '@lockstep/core';
+import koffi, { type TypeObject } from 'koffi';
+import { Assembler, type Isa, registers } from './assembler.ts';
+import { ALIGNMENT_BYTES, type Arena } from './program.ts';
+
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const PROT_EXEC = 4;
+const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = 32;
+const PAGE_BYTES = 4096;
+
+/** Addresses are below 2 ** 47, so a number holds them exactly. */
+export type Address = number;
+
+interface Library {
+  mmap(address: number, length: number, protection: number, flags: number, file: number, offset: number): Address;
+  mprotect(address: Address, length: number, protection: number): number;
+  munmap(address: Address, length: number): number;
+  memcpy(into: Address, from: Uint8Array, length: number): unknown;
+}
+
+let opened: Library | undefined;
+
+function library(): Library {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new LockstepError(
+      'engine-unavailable',
+      `the engine "native" writes machine code for Linux on x86-64, and this is ${process.platform} on ${process.arch}`,
+      'Use --engine auto, which takes the fastest that works.',
+    );
+  }
+  if (!opened) {
+    const libc = koffi.load(null);
+    opened = {
+      mmap: libc.func('intptr_t mmap(intptr_t, size_t, int, int, int, int64_t)'),
+      mprotect: libc.func('int mprotect(intptr_t, size_t, int)'),
+      munmap: libc.func('int munmap(intptr_t, size_t)'),
+      memcpy: libc.func('intptr_t memcpy(intptr_t, const void*, size_t)'),
+    };
+  }
+  return opened;
+}
+
+/** Where an array's elements are. It must not be moved: its memory is that of no growing WebAssembly instance. */
+export const addressOf = (array: ArrayBufferView): Address => Number(koffi.address(array));
+
+type Entry = (work: Address, parameters: Address, sums: Address) => void;
+
+let entryType: TypeObject | undefined;
+
+/** Code in memory that can be executed and not written. */
+export class Code {
+  readonly call: Entry;
+  readonly #address: Address;
+  readonly #bytes: number;
+
+  constructor(code: Uint8Array) {
+    const { mmap, mprotect, munmap, memcpy } = library();
+    this.#bytes = Math.ceil(code.length / PAGE_BYTES) * PAGE_BYTES;
+    this.#address = mmap(0, this.#bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (this.#address === -1) throw refused('no memory for machine code could be had');
+    memcpy(this.#address, code, code.length);
+    if (mprotect(this.#address, this.#bytes, PROT_READ | PROT_EXEC) !== 0) {
+      munmap(this.#address, this.#bytes);
+      throw refused('this system lets no program make memory executable');
+    }
+    entryType ??= koffi.proto('void lockstepCode(intptr_t work, intptr_t parameters, intptr_t sums)');
+    this.call = koffi.decode(BigInt(this.#address), entryType);
+  }
+
+  dispose(): void {
+    library().munmap(this.#address, this.#bytes);
+  }
+}
+
+const refused = (what: string): LockstepError =>
+  new LockstepError('engine-unavailable', what, 'Use --engine auto, which takes the fastest that works.');
+
+/** Memory for an arena, zero but for its constants. */
+export class Memory {
+  readonly address: Address;
+  readonly #buffer: ArrayBuffer;
+  readonly #start: number;
+
+  constructor(arena: Arena) {
+    this.#buffer = new ArrayBuffer(arena.bytes + ALIGNMENT_BYTES);
+    const address = addressOf(new Uint8Array(this.#buffer));
+    this.#start = (ALIGNMENT_BYTES - (address % ALIGNMENT_BYTES)) % ALIGNMENT_BYTES;
+    this.address = address + this.#start;
+    for (const [value, offset] of arena.constants) this.floats(offset, 1)[0] = value;
+  }
+
+  floats(offset: number, length: number): Float32Array {
+    return new Float32Array(this.#buffer, this.#start + offset, length);
+  }
+
+  bytes(offset: number, length: number): Uint8Array {
+    return new Uint8Array(this.#buffer, this.#start + offset, length);
+  }
+}
+
+/** Asks the processor: registers after CPUID with eax and ecx given, or the low half of the first extended control register. */
+function ask(write: (asm: Assembler) => void): Uint32Array {
+  const asm = new Assembler('avx2');
+  asm.push(registers.rbx);
+  write(asm);
+  asm.pop(registers.rbx);
+  asm.return();
+  const code = new Code(asm.code);
+  const answer = new Uint32Array(4);
+  try {
+    code.call(addressOf(answer), 0, 0);
+  } finally {
+    code.dispose();
+  }
+  return answer;
+}
+
+const identify = (leaf: number): Uint32Array =>
+  ask((asm) => {
+    asm.setRegister(registers.rax, leaf);
+    asm.setRegister(registers.rcx, 0);
+    asm.identify();
+  });
+
+const has = (word: number | undefined, ...bits: number[]): boolean => bits.every((bit) => (word! >>> bit) & 1);
+
+let known: Isa | undefined;
+
+/**
+ * The widest vectors that processor and operating system have. Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1,
+ * sections 14.3, 14.7 and 15.2.
+ * @throws LockstepError `engine-unavailable` where even the narrower ones are missing
+ */
+export function findIsa(): Isa {
+  known ??= detect();
+  return known;
+}
+
+function detect(): Isa {
+  const [highest] = identify(0);
+  const features = identify(1)[2];
+  const [FMA, OSXSAVE, AVX] = [12, 27, 28];
+  if (highest! >= 7 && has(features, FMA, OSXSAVE, AVX)) {
+    const [control] = ask((asm) => asm.readExtendedControl());
+    const [, extended] = identify(7);
+    const [AVX2, AVX512F, AVX512DQ] = [5, 16, 17];
+    // States of vectors (1, 2), masks and the upper halves and numbers of wide vectors (5 to 7).
+    if (has(control, 1, 2, 5, 6, 7) && has(extended, AVX2, AVX512F, AVX512DQ)) return 'avx512';
+    if (has(control, 1, 2) && has(extended, AVX2)) return 'avx2';
+  }
+  throw refused('this processor has no AVX2 with FMA');
+}

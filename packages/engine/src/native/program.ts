@@ -1,0 +1,191 @@
+/**
+ * A program under construction: straight machine code over memory whose size is known when it is finished. Kernels are written
+ * with its buffers, pointers and loops.
+ */
+import { invariant } from '@lockstep/core';
+import { Assembler, at, type Isa, type Place, type Register, registers, type Vector } from './assembler.ts';
+
+/** Values in the widest vector: rows are filled up to a multiple of it, so that memory looks the same on all processors. */
+export const WIDEST = 16;
+const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
+export const ALIGNMENT_BYTES = 64;
+
+export const padded = (length: number): number => Math.ceil(length / WIDEST) * WIDEST;
+
+/** Places in a memory that is allocated once. */
+export class Arena {
+  #bytes = ALIGNMENT_BYTES;
+  /** Numbers that must be there before a program runs, and the offset of each. */
+  readonly constants = new Map<number, number>();
+
+  /** float32 values, aligned. */
+  floats(length: number): number {
+    const start = this.#bytes;
+    this.#bytes = Math.ceil((start + length * FLOAT_BYTES) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    return start;
+  }
+
+  /** One number. */
+  constant(value: number): number {
+    let offset = this.constants.get(value);
+    if (offset === undefined) {
+      offset = this.floats(1);
+      this.constants.set(value, offset);
+    }
+    return offset;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+}
+
+/** Which memory a buffer is in; each has a register that points to its beginning. */
+export const memories = {
+  /** What one program computes with. */
+  work: registers.r15,
+  /** Parameters, as kernels want them: of all programs of an engine. */
+  parameters: registers.r14,
+  /** The caller's sum vector. */
+  sums: registers.r13,
+} as const;
+
+export interface Buffer {
+  readonly memory: keyof typeof memories;
+  /** Bytes from its beginning. */
+  readonly offset: number;
+}
+
+export const inside = (buffer: Buffer, floats: number): Buffer => ({
+  memory: buffer.memory,
+  offset: buffer.offset + floats * FLOAT_BYTES,
+});
+
+/** How far a pointer moves in each turn of a loop, in bytes. */
+export type Move = readonly [pointer: Register, bytes: number];
+
+/** Saved for the caller (System V application binary interface), and free for kernels with the others. */
+const saved = [registers.rbx, registers.rbp, registers.r12, registers.r13, registers.r14, registers.r15];
+
+function begin(isa: Isa): Assembler {
+  const asm = new Assembler(isa);
+  for (const register of saved) asm.push(register);
+  const [work, parameters, sums] = [registers.rdi, registers.rsi, registers.rdx];
+  asm.address(memories.work, at(work));
+  asm.address(memories.parameters, at(parameters));
+  asm.address(memories.sums, at(sums));
+  return asm;
+}
+
+export class Program {
+  /** Where its buffers are. */
+  readonly arena: Arena;
+  readonly lanes: number;
+  readonly vectorBytes: number;
+  #asm: Assembler;
+  readonly #free: Register[] = [
+    registers.r12,
+    registers.r11,
+    registers.r10,
+    registers.r9,
+    registers.r8,
+    registers.rbp,
+    registers.rdi,
+    registers.rsi,
+    registers.rbx,
+    registers.rdx,
+    registers.rcx,
+    registers.rax,
+  ];
+
+  constructor(isa: Isa, arena: Arena) {
+    this.arena = arena;
+    this.#asm = begin(isa);
+    this.lanes = this.#asm.lanes;
+    this.vectorBytes = this.#asm.vectorBytes;
+  }
+
+  get asm(): Assembler {
+    return this.#asm;
+  }
+
+  /** Finished code, with pointers to the memories as its arguments. What is written next begins another one. */
+  finish(): Uint8Array {
+    const asm = this.#asm;
+    asm.clearUpperHalves();
+    for (const register of saved.toReversed()) asm.pop(register);
+    asm.return();
+    this.#asm = begin(asm.isa);
+    return asm.code;
+  }
+
+  buffer(floats: number): Buffer {
+    return { memory: 'work', offset: this.arena.floats(floats) };
+  }
+
+  place({ memory, offset }: Buffer, floats = 0): Place {
+    return at(memories[memory], offset + floats * FLOAT_BYTES);
+  }
+
+  /** All elements of a vector become a number. */
+  constant(into: Vector, value: number): void {
+    this.asm.broadcast(into, at(memories.work, this.arena.constant(value)));
+  }
+
+  /** Lends registers to `body`, as many as it has parameters beyond the program itself. */
+  lend<T extends Register[]>(count: T['length'], body: (...lent: T) => void): void {
+    const lent = Array.from({ length: count }, () => {
+      const register = this.#free.pop();
+      invariant(register !== undefined, 'kernels need no more registers than there are');
+      return register;
+    });
+    body(...(lent as T));
+    this.#free.push(...lent.toReversed());
+  }
+
+  /** Lends registers that point to buffers. */
+  point<T extends Register[]>(buffers: { [i in keyof T]: Buffer }, body: (...pointers: T) => void): void {
+    this.lend<T>(buffers.length, (...pointers) => {
+      for (const [i, pointer] of pointers.entries()) this.asm.address(pointer, this.place(buffers[i]!));
+      body(...pointers);
+    });
+  }
+
+  /** Repeats `body`, moving pointers on after each turn; afterwards they are where they were. */
+  loop(count: number, moves: readonly Move[], body: () => void): void {
+    if (count === 0) return;
+    if (count === 1) {
+      body();
+      return;
+    }
+    this.lend<[Register]>(1, (counter) => {
+      this.asm.setRegister(counter, count);
+      const top = this.asm.length;
+      body();
+      for (const [pointer, bytes] of moves) this.asm.addNumber(pointer, bytes);
+      this.asm.countDown(counter, top);
+    });
+    for (const [pointer, bytes] of moves) this.asm.addNumber(pointer, -count * bytes);
+  }
+
+  /**
+   * Goes over `length` items in strides of `width` and then over the rest, moving pointers on; afterwards they are where they
+   * were. `body` is written once for each width that occurs.
+   */
+  strips(length: number, width: number, moves: readonly Move[], body: (width: number) => void): void {
+    const whole = Math.floor(length / width);
+    const rest = length - whole * width;
+    this.loop(
+      whole,
+      moves.map(([pointer, bytes]) => [pointer, bytes * width]),
+      () => body(width),
+    );
+    if (rest === 0) return;
+    const on = (sign: number): void => {
+      for (const [pointer, bytes] of moves) this.asm.addNumber(pointer, sign * bytes * width * whole);
+    };
+    on(1);
+    body(rest);
+    on(-1);
+  }
+}
