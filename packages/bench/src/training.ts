@@ -125,7 +125,7 @@ async function* measureSetting(
     topology: model.topology,
     engine: setting.engine,
     // A thread by itself, against which threads are measured.
-    device: setting.engine === 'onnx' || setting.engine === 'auto' ? 'cpu' : 'auto',
+    device: setting.engine === 'tensorflow' || setting.engine === 'tfjs' ? 'auto' : 'cpu',
     microBatch,
     maxGroup: config.shards,
     maxCallSeconds: Infinity,

@@ -30,7 +30,9 @@ export interface Workload {
 }
 
 /** From the fastest to the one that runs anywhere. */
-const preference: readonly EngineKind[] = ['onnx', 'tensorflow', 'tfjs'];
+const preference: readonly EngineKind[] = ['native', 'onnx', 'tensorflow', 'tfjs'];
+/** Those that compute on the CPU at full speed, against which a GPU is weighed. */
+const onCpu: readonly EngineKind[] = ['native', 'onnx'];
 
 const creators: { readonly [kind in EngineKind]: (config: EngineConfig, device: string) => Promise<Engine> } = {
   native: async (config) => {
@@ -140,8 +142,8 @@ async function tryGpus(
 ): Promise<{ readonly device: string | undefined; readonly reason: string } | undefined> {
   const names = gpuCandidates();
   if (names.length === 0) return undefined;
-  const trial = (device: string): Promise<TrialResult> => {
-    const order: TrialOrder = { kind: 'onnx', device, microBatch, maxGroup, seconds: TRIAL_SECONDS };
+  const trial = (device: string, kind: EngineKind = 'onnx'): Promise<TrialResult> => {
+    const order: TrialOrder = { kind, device, microBatch, maxGroup, seconds: TRIAL_SECONDS };
     return tryEngineApart(config, order, TRIAL_DEADLINE_MS);
   };
   const rates: { readonly device: string; readonly rate: number }[] = [];
@@ -152,15 +154,21 @@ async function tryGpus(
     else failures.push(`${device} does not work here (${result.reason})`);
   }
   if (rates.length === 0) return { device: undefined, reason: failures.join('; ') };
-  const cpu = await trial('cpu');
-  return weigh(rates, cpu.works ? cpu.rate! : 0, numThreads);
+  let cpuRate = 0;
+  for (const kind of onCpu) {
+    const cpu = await trial('cpu', kind);
+    if (cpu.works) cpuRate = Math.max(cpuRate, cpu.rate!);
+    if (cpuRate > 0) break;
+  }
+  return weigh(rates, cpuRate, numThreads);
 }
 
 /** The first of the kinds that works, with what was in the way of those before it. */
 async function firstThatWorks(device: string, config: EngineConfig): Promise<EngineChoice> {
   const failures: string[] = [];
   let nextStep: string | undefined;
-  for (const kind of preference) {
+  // Only ONNX Runtime and TensorFlow know other devices.
+  for (const kind of isGpu(device) ? preference.filter((kind) => kind !== 'native') : preference) {
     try {
       const found = await tryAsked(kind, device, config);
       const reason =

@@ -58,6 +58,7 @@ function hardwareOf(device: string, cards: readonly Card[], drivers: readonly Vu
 function everything(drivers: readonly VulkanDriver[]): [EngineKind, string][] {
   const hardware = [...new Set(drivers.filter(({ isSoftware }) => !isSoftware).map(({ name }) => name))];
   return [
+    ['native', 'cpu'],
     ['onnx', 'cpu'],
     ['onnx', 'webgpu'],
     ...(hardware.length > 1 ? hardware.map((name): [EngineKind, string] => ['onnx', `webgpu:${name}`]) : []),
@@ -90,7 +91,7 @@ export async function surveyDevices(config: EngineConfig, options: SurveyOptions
     const result = isUntried ? UNTRIED : await tryEngineApart(config, order, deadlineMs, signal);
     // Plain tf.js and TensorFlow say themselves where they run.
     const found = device === 'auto' && result.works ? result.device : device;
-    const onCpu = engine === 'onnx' ? device === 'cpu' : found !== 'cuda';
+    const onCpu = engine === 'onnx' || engine === 'native' ? device === 'cpu' : found !== 'cuda';
     devices.push({ engine, device: found, hardware: onCpu ? cpu : hardwareOf(found, cards, drivers), result });
   }
   return { devices, numThreads, auto: wouldTake(devices, numThreads) };
@@ -101,12 +102,13 @@ function wouldTake(devices: readonly DeviceReport[], numThreads: number): Survey
   const working = devices.flatMap(({ engine, device, result }) =>
     result.works ? [{ engine, device, rate: result.rate ?? 0 }] : [],
   );
-  const cpu = working.find(({ engine, device }) => engine === 'onnx' && device === 'cpu');
+  // The faster one comes first.
+  const cpu = working.find(({ engine, device }) => (engine === 'native' || engine === 'onnx') && device === 'cpu');
   const candidates = gpuCandidates();
   const gpus = working.filter(({ engine, device }) => engine === 'onnx' && candidates.includes(device));
   const weighed = gpus.length > 0 ? weigh(gpus, cpu?.rate ?? 0, numThreads) : undefined;
   if (weighed?.device !== undefined) return { engine: 'onnx', device: weighed.device, reason: weighed.reason };
-  const next = cpu ?? working.find(({ engine }) => engine !== 'onnx');
+  const next = cpu ?? working.find(({ engine }) => engine === 'tensorflow' || engine === 'tfjs');
   if (!next) return undefined;
   const { engine, device } = next;
   const reason = cpu ? 'no GPU that works here, and the fastest engine without one' : 'the next fastest that works';

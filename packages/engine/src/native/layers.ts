@@ -191,10 +191,10 @@ function conv2d(node: Node<'conv2d'>, place: Place): Layer {
     ? parameters.derive(roomOf(shape), (p, into) => turnedKernel(p, into, kernel, taps, inputs, outputs))
     : undefined;
   const byTiles = isSmallWindow(window) && wanted[0] && bias === undefined;
-  const transform = (from: Buffer, depth: number, width: number): Buffer =>
-    parameters.derive(transformedLength(depth, width), (p, into) => transformKernel(p, into, from, depth, width));
-  const forwardKernel = byTiles ? transform(kernel, inputs, outputs) : undefined;
-  const backwardKernel = byTiles && turned ? transform(turned, outputs, inputs) : undefined;
+  const transform = (from: Buffer, depth: number, into: Pictures): Buffer =>
+    parameters.derive(transformedLength(into, depth), (p, buffer) => transformKernel(p, buffer, from, depth, into));
+  const forwardKernel = byTiles ? transform(kernel, inputs, results) : undefined;
+  const backwardKernel = byTiles && turned ? transform(turned, outputs, pictures) : undefined;
   const [before, behind] = [window.padding, wanted[0] ? backWindow(window) : undefined];
   return {
     arrangement,

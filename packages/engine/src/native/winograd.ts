@@ -7,50 +7,16 @@ import { invariant } from '@lockstep/core';
 import { at, type Place, type Register, type Vector } from './assembler.ts';
 import { copyRows, fillZero } from './elementwise.ts';
 import { multiply } from './gemm.ts';
-import type { Buffer, Program } from './program.ts';
+import { type Buffer, type Program, WIDEST } from './program.ts';
+import { chooseTiling, type Matrix, type Tiling, transposed, WINDOW } from './tiling.ts';
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
-const WINDOW = 3;
-
-type Matrix = readonly (readonly number[])[];
-
-const transposed = (matrix: Matrix): Matrix => matrix[0]!.map((_, i) => matrix.map((row) => row[i]!));
-
-/** Transforms for tiles of `size` x `size` results. */
-interface Tiling {
-  readonly size: number;
-  /** Of a tile of the picture (B transposed), of a kernel (G), and back (A transposed). */
-  readonly picture: Matrix;
-  readonly kernel: Matrix;
-  readonly result: Matrix;
-}
-
-const tiling: Tiling = {
-  size: 2,
-  picture: [
-    [1, 0, -1, 0],
-    [0, 1, 1, 0],
-    [0, -1, 1, 0],
-    [0, 1, 0, -1],
-  ],
-  kernel: [
-    [1, 0, 0],
-    [1 / 2, 1 / 2, 1 / 2],
-    [1 / 2, -1 / 2, 1 / 2],
-    [0, 0, 1],
-  ],
-  result: [
-    [1, 1, 1, 0],
-    [0, 1, -1, -1],
-  ],
-};
-
-/** Pixels on the side of a tile of the picture. */
-const SPAN = tiling.size + WINDOW - 1;
-const NUM_POSITIONS = SPAN * SPAN;
 
 /** Tiles whose products are formed together, roughly: enough rows for the loops, few enough for the cache. */
-const GROUP_TILES = 64;
+const GROUP_TILES = Number(process.env.GT ?? 64);
+
+/** Positions a power of two apart would push each other out of the cache. */
+const spaced = (floats: number): number => floats + WIDEST;
 
 /** Coefficients other than 1 and -1, each once, without sign. */
 function factorsOf(matrix: Matrix): number[] {
@@ -170,12 +136,16 @@ export interface Before {
 
 const numValues = ({ height, width, channels }: Pictures): number => height * width * channels;
 
-/** Values of a transformed kernel. */
-export const transformedLength = (inputs: number, outputs: number): number => NUM_POSITIONS * inputs * outputs;
+/** Values of a kernel [3, 3, inputs, outputs] that is transformed for pictures of results. */
+export const transformedLength = ({ height, width, channels }: Pictures, inputs: number): number =>
+  chooseTiling(height, width).span ** 2 * spaced(inputs * channels);
 
-/** Transforms a kernel [3, 3, inputs, outputs]. */
-export function transformKernel(p: Program, into: Buffer, kernel: Buffer, inputs: number, outputs: number): void {
+/** Transforms a kernel. */
+export function transformKernel(p: Program, into: Buffer, kernel: Buffer, inputs: number, results: Pictures): void {
+  const { channels: outputs } = results;
+  const tiling = chooseTiling(results.height, results.width);
   const size = inputs * outputs * FLOAT_BYTES;
+  const position = spaced(inputs * outputs) * FLOAT_BYTES;
   const transform = new TileTransform(p, tiling.kernel);
   transform.prepare();
   p.point<[Register, Register]>([into, kernel], (target, source) => {
@@ -188,7 +158,7 @@ export function transformKernel(p: Program, into: Buffer, kernel: Buffer, inputs
       () =>
         transform.tile(
           (row, column) => at(source, (row * WINDOW + column) * size),
-          (row, column, value) => p.asm.store(at(target, (row * SPAN + column) * size), value),
+          (row, column, value) => p.asm.store(at(target, (row * tiling.span + column) * position), value),
         ),
     );
   });
@@ -200,12 +170,17 @@ class Tiles {
   readonly columns: number;
   /** Pictures that are transformed together. */
   readonly group: number;
+  readonly tiling: Tiling;
+  /** Pixels of a tile of the picture: so many products are formed. */
+  readonly numPositions: number;
   readonly #p: Program;
 
-  constructor(p: Program, height: number, width: number, count: number) {
+  constructor(p: Program, { height, width }: Pictures, count: number) {
     this.#p = p;
-    this.rows = Math.ceil(height / tiling.size);
-    this.columns = Math.ceil(width / tiling.size);
+    this.tiling = chooseTiling(height, width);
+    this.numPositions = this.tiling.span ** 2;
+    this.rows = Math.ceil(height / this.tiling.size);
+    this.columns = Math.ceil(width / this.tiling.size);
     this.group = Math.min(count, Math.max(1, Math.round(GROUP_TILES / (this.rows * this.columns))));
   }
 
@@ -216,13 +191,14 @@ class Tiles {
 
   /** Room for the transformed tiles of a group. */
   buffer(channels: number): Buffer {
-    return this.#p.buffer(NUM_POSITIONS * this.group * this.number * channels);
+    return this.#p.buffer(this.numPositions * spaced(this.group * this.number * channels));
   }
 
   /** Pixels on the sides of a picture that tiles of `side` pixels cover. */
   canvas(side: number): { readonly height: number; readonly width: number } {
-    const margin = side - tiling.size;
-    return { height: this.rows * tiling.size + margin, width: this.columns * tiling.size + margin };
+    const { size } = this.tiling;
+    const margin = side - size;
+    return { height: this.rows * size + margin, width: this.columns * size + margin };
   }
 
   /**
@@ -232,17 +208,18 @@ class Tiles {
   each(canvas: Register, width: number, transformed: Register, channels: number, body: () => void): void {
     const p = this.#p;
     const pixel = channels * FLOAT_BYTES;
+    const { size } = this.tiling;
     p.loop(
       this.rows,
       [
-        [canvas, tiling.size * width * pixel],
+        [canvas, size * width * pixel],
         [transformed, this.columns * pixel],
       ],
       () =>
         p.loop(
           this.columns,
           [
-            [canvas, tiling.size * pixel],
+            [canvas, size * pixel],
             [transformed, pixel],
           ],
           () =>
@@ -292,7 +269,7 @@ class ToTiles {
       ...this.#canvas,
       offset: this.#canvas.offset + (this.#before.top * canvas.width + this.#before.left) * pixel,
     };
-    const position = groupTiles * pixel;
+    const position = spaced(groupTiles * channels) * FLOAT_BYTES;
     this.#transform.prepare();
     p.loop(
       count,
@@ -308,7 +285,7 @@ class ToTiles {
           this.#tiles.each(source, canvas.width, into, channels, () =>
             this.#transform.tile(
               (row, column) => at(source, (row * canvas.width + column) * pixel),
-              (row, column, value) => p.asm.store(at(into, (row * SPAN + column) * position), value),
+              (row, column, value) => p.asm.store(at(into, (row * this.#tiles.tiling.span + column) * position), value),
             ),
           ),
         );
@@ -330,8 +307,8 @@ class FromTiles {
     this.#p = p;
     this.#tiles = tiles;
     this.#pictures = pictures;
-    this.#transform = new TileTransform(p, tiling.result);
-    const { height, width } = tiles.canvas(tiling.size);
+    this.#transform = new TileTransform(p, tiles.tiling.result);
+    const { height, width } = tiles.canvas(tiles.tiling.size);
     const fits = height === pictures.height && width === pictures.width;
     this.#canvas = fits ? undefined : p.buffer(height * width * pictures.channels);
   }
@@ -339,14 +316,15 @@ class FromTiles {
   write(from: Register, into: Register, count: number, groupTiles: number): void {
     const p = this.#p;
     const { height, width, channels } = this.#pictures;
-    const canvas = this.#tiles.canvas(tiling.size);
+    const { size, span } = this.#tiles.tiling;
+    const canvas = this.#tiles.canvas(size);
     const pixel = channels * FLOAT_BYTES;
-    const position = groupTiles * pixel;
+    const position = spaced(groupTiles * channels) * FLOAT_BYTES;
     this.#transform.prepare();
     const transform = (target: Register): void =>
       this.#tiles.each(target, canvas.width, from, channels, () =>
         this.#transform.tile(
-          (row, column) => at(from, (row * SPAN + column) * position),
+          (row, column) => at(from, (row * span + column) * position),
           (row, column, value) => p.asm.store(at(target, (row * canvas.width + column) * pixel), value),
         ),
       );
@@ -395,7 +373,8 @@ export function convolve(
   before: Before,
   kernel: Buffer,
 ): void {
-  const tiles = new Tiles(p, results.height, results.width, count);
+  const tiles = new Tiles(p, results, count);
+  const { tiling, numPositions } = tiles;
   const [transformed, products] = [tiles.buffer(pictures.channels), tiles.buffer(results.channels)];
   const toTiles = new ToTiles(p, tiles, tiling.picture, pictures, before);
   const fromTiles = new FromTiles(p, tiles, results);
@@ -410,11 +389,11 @@ export function convolve(
       p.point<[Register]>([transformed], (pointer) => toTiles.write(source, pointer, group, rows));
       p.point<[Register, Register, Register]>([products, transformed, kernel], (product, left, right) => {
         p.loop(
-          NUM_POSITIONS,
+          numPositions,
           [
-            [product, rows * outputRow],
-            [left, rows * inputRow],
-            [right, pictures.channels * outputRow],
+            [product, spaced(rows * results.channels) * FLOAT_BYTES],
+            [left, spaced(rows * pictures.channels) * FLOAT_BYTES],
+            [right, spaced(pictures.channels * results.channels) * FLOAT_BYTES],
           ],
           () =>
             multiply(p, product, left, right, {
@@ -446,14 +425,15 @@ export function kernelGradient(
   pictures: Pictures,
   before: Before,
 ): void {
-  const tiles = new Tiles(p, results.height, results.width, count);
+  const tiles = new Tiles(p, results, count);
+  const { tiling, numPositions } = tiles;
   const [transformed, spread] = [tiles.buffer(pictures.channels), tiles.buffer(results.channels)];
   const length = pictures.channels * results.channels;
-  const sums = p.buffer(NUM_POSITIONS * length);
+  const sums = p.buffer(numPositions * spaced(length));
   const pictureTiles = new ToTiles(p, tiles, tiling.picture, pictures, before);
   const resultTiles = new ToTiles(p, tiles, transposed(tiling.result), results, { top: 0, left: 0 });
   const [inputRow, outputRow] = [pictures.channels * FLOAT_BYTES, results.channels * FLOAT_BYTES];
-  fillZero(p, sums, NUM_POSITIONS * length);
+  fillZero(p, sums, numPositions * spaced(length));
   p.point<[Register, Register]>([gradient, from], (slope, source) => {
     const moves = [
       [slope, numValues(results) * FLOAT_BYTES],
@@ -465,11 +445,11 @@ export function kernelGradient(
       p.point<[Register]>([spread], (pointer) => resultTiles.write(slope, pointer, group, rows));
       p.point<[Register, Register, Register]>([sums, transformed, spread], (sum, left, right) => {
         p.loop(
-          NUM_POSITIONS,
+          numPositions,
           [
-            [sum, length * FLOAT_BYTES],
-            [left, rows * inputRow],
-            [right, rows * outputRow],
+            [sum, spaced(length) * FLOAT_BYTES],
+            [left, spaced(rows * pictures.channels) * FLOAT_BYTES],
+            [right, spaced(rows * results.channels) * FLOAT_BYTES],
           ],
           () =>
             multiply(p, sum, left, right, {
@@ -495,7 +475,7 @@ export function kernelGradient(
       ],
       () =>
         back.tile(
-          (row, column) => at(source, (row * SPAN + column) * length * FLOAT_BYTES),
+          (row, column) => at(source, (row * tiling.span + column) * spaced(length) * FLOAT_BYTES),
           (row, column, value) => p.asm.store(at(target, (row * WINDOW + column) * length * FLOAT_BYTES), value),
         ),
     );
