@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { initializeParameters } from '@lockstep/core';
-import { createEngine, parseTopology, zoo } from '@lockstep/engine';
+import { chooseEngine, createEngine, parseTopology, zoo } from '@lockstep/engine';
 import { serve } from './lines.js';
 
 const { values } = parseArgs({
@@ -18,7 +18,9 @@ const { values } = parseArgs({
 });
 const batch = Number(values.batch);
 const network = parseTopology(zoo[values.model].topology);
-const engine = await createEngine('onnx', { network, labelSmoothing: 0 }, 'cpu');
+const config = { network, labelSmoothing: 0 };
+const { kind, device } = await chooseEngine('auto', 'cpu', config);
+const engine = await createEngine(kind, config, device);
 const { layout, inputShape } = network;
 const size = inputShape.reduce((product, dimension) => product * dimension, 1);
 const parameters = new Float32Array(layout.numParameters);

@@ -4,6 +4,7 @@ import {
   BLOCK_LENGTH,
   BROADCAST,
   invariant,
+  type KernelFunctions,
   loadKernels,
   planReduction,
   type Range,
@@ -17,6 +18,7 @@ import {
   updateSlice,
 } from '@lockstep/core';
 import {
+  accelerate,
   createEngine,
   type Engine,
   type Evaluation,
@@ -63,14 +65,19 @@ class Thread {
   readonly #orders: EpochOrders;
   #reduction: { key: string; plan: Reduction } | undefined;
 
-  constructor(setup: ThreadSetup) {
+  static async open(setup: ThreadSetup): Promise<Thread> {
+    const kernels = loadKernels(setup.memory);
+    return new Thread(setup, await accelerate(kernels, setup.memory));
+  }
+
+  private constructor(setup: ThreadSetup, kernels: KernelFunctions) {
     const { job, memory } = setup;
     this.#setup = setup;
     this.#network = parseTopology(job.topology);
     this.#plan = new ShardPlan(job.numSamples, job.numShards, job.batchSize);
     this.#orders = new EpochOrders(this.#plan, job.seed);
     this.#shared = new Float32Array(memory.buffer);
-    this.#kernels = loadKernels(memory);
+    this.#kernels = kernels;
     const numBlocks = Math.ceil(this.#network.layout.numWeights / BLOCK_LENGTH);
     this.#squares = new Float64Array(memory.buffer, setup.layout.squares, numBlocks);
     this.#barrier = new Barrier(memory, setup.layout.control);
@@ -398,8 +405,8 @@ class Thread {
 let thread: Thread | undefined;
 
 /** Piscina's entry: carries out one task. */
-export default function run(task: Task): Promise<TaskResults[Task['kind']]> {
+export default async function run(task: Task): Promise<TaskResults[Task['kind']]> {
   invariant(workerData, 'the pool hands its setup to every thread');
-  thread ??= new Thread(workerData as ThreadSetup);
+  thread ??= await Thread.open(workerData as ThreadSetup);
   return thread.run(task);
 }

@@ -123,10 +123,9 @@ function scales(p: Program, channels: number, epsilon: number, { gamma, variance
   p.point<Register[]>(buffers, (variances, inverses, factors, gammas) =>
     p.loop(
       channels / p.lanes,
-      [variances, inverses, factors, ...(gammas === undefined ? [] : [gammas])].map((pointer): Move => [
-        pointer!,
-        p.vectorBytes,
-      ]),
+      [variances, inverses, factors, ...(gammas === undefined ? [] : [gammas])].map(
+        (pointer): Move => [pointer!, p.vectorBytes],
+      ),
       () => {
         asm.load(value, at(variances!));
         asm.add(value, value, small);

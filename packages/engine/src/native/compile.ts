@@ -2,10 +2,22 @@
 import { type LayerNode, type Network, numElements } from '../topology/network.ts';
 import type { Isa } from './assembler.ts';
 import { addBuffers, scalePixels } from './elementwise.ts';
-import { type Arrangement, type Forward, type Layer, layerOf, type Run, rectifying, sampleRoom } from './layers.ts';
+import {
+  type Arrangement,
+  type Forward,
+  isGroupable,
+  type Layer,
+  layerOf,
+  type Run,
+  rectifying,
+  sampleRoom,
+} from './layers.ts';
 import { Code, Memory } from './machine.ts';
 import { isDense, ParameterMemory, roomOf, type Shape3 } from './parameters.ts';
-import { Arena, type Buffer, padded, Program } from './program.ts';
+import { Arena, type Buffer, Program, padded } from './program.ts';
+
+/** Micro-batches whose gradients are added up in registers. */
+const MAX_GROUP = 8;
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
@@ -32,6 +44,7 @@ export interface Mask {
 
 /** The code for one batch size, and the memory that it works with. */
 export interface Compiled {
+  /** Of all micro-batches. */
   readonly count: number;
   /** [count, height, width, channels] */
   readonly images: Uint8Array;
@@ -66,7 +79,14 @@ export class CompiledNetwork {
     this.parameters.finish();
   }
 
-  compile(count: number, training: boolean): Compiled {
+  /** The most micro-batches that are worth being computed together, a power of two. */
+  get maxGroup(): number {
+    return this.#network.nodes.every(isGroupable) ? MAX_GROUP : 1;
+  }
+
+  /** @param counts samples of each micro-batch, a power of two of them, up to `maxGroup` */
+  compile(counts: readonly number[], training: boolean): Compiled {
+    const count = counts.reduce((sum, samples) => sum + samples, 0);
     const { inputShape, nodes, logits } = this.#network;
     const arena = new Arena();
     const p = new Program(this.#isa, arena);
@@ -79,6 +99,7 @@ export class CompiledNetwork {
     const run: Run = {
       p,
       count,
+      counts,
       training,
       produce: (name, shape) => {
         // Where nothing is filled up, results go straight to the caller.

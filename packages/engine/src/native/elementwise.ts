@@ -1,6 +1,6 @@
 /** Loops over whole buffers, a vector at a time. */
 import { at, type Place, type Register } from './assembler.ts';
-import type { Buffer, Move, Program } from './program.ts';
+import { type Buffer, inside, type Move, type Program } from './program.ts';
 
 /** Vectors that a turn of a loop takes. */
 const UNROLLED = 4;
@@ -38,13 +38,7 @@ export function fillZero(p: Program, buffer: Buffer, floats: number): void {
 }
 
 /** Copies rows of `floats` values each; `from` and `into` move on by their own distances, in bytes. */
-export function copyRows(
-  p: Program,
-  rows: number,
-  floats: number,
-  [from, fromRow]: Move,
-  [into, intoRow]: Move,
-): void {
+export function copyRows(p: Program, rows: number, floats: number, [from, fromRow]: Move, [into, intoRow]: Move): void {
   p.loop(
     rows,
     [
@@ -146,6 +140,29 @@ export function sumRows(p: Program, rows: number, columns: number, into: Buffer,
       },
     );
   });
+}
+
+/**
+ * The same for parts of the rows, each of so many and a sum of its own; they are added up along a binary tree.
+ * @param parts a power of two of them
+ */
+export function sumPartsOfRows(
+  p: Program,
+  parts: readonly number[],
+  columns: number,
+  into: Buffer,
+  from: Buffer,
+): void {
+  if (parts.length === 1) {
+    sumRows(p, parts[0]!, columns, into, from);
+    return;
+  }
+  const left = parts.slice(0, parts.length / 2);
+  const halves = [p.buffer(columns), p.buffer(columns)];
+  sumPartsOfRows(p, left, columns, halves[0]!, from);
+  const behind = inside(from, left.reduce((a, b) => a + b, 0) * columns);
+  sumPartsOfRows(p, parts.slice(parts.length / 2), columns, halves[1]!, behind);
+  addBuffers(p, columns, into, halves);
 }
 
 /** into = the transpose of [rows, columns]. Distances between rows are in values. */

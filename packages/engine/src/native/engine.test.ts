@@ -46,7 +46,8 @@ describeEngineContract('native (models of the zoo)', (config) => createNativeEng
   batchSizes: [2, 1],
 });
 
-const digest = (values: Float32Array): string => createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex');
+const digest = (values: Float32Array): string =>
+  createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex');
 
 async function sumsOf(config: EngineConfig, isa: Isa, count: number): Promise<string> {
   const engine = await createNativeEngine(config, isa);
@@ -66,7 +67,8 @@ const both = here.length === 2 ? undefined : 'it takes a processor with AVX-512'
 describe.skipIf(both !== undefined)(`vectors of any width${both === undefined ? '' : ` (skipped: ${both})`}`, () => {
   it.each([...nativeModels, ...zooModels])('give the same bits: $name', async ({ topology }) => {
     const config = { network: parseTopology(topology), labelSmoothing: 0.1 };
-    for (const count of [1, 13]) expect(await sumsOf(config, 'avx512', count)).toBe(await sumsOf(config, 'avx2', count));
+    for (const count of [1, 13])
+      expect(await sumsOf(config, 'avx512', count)).toBe(await sumsOf(config, 'avx2', count));
   });
 });
 

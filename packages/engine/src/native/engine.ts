@@ -17,43 +17,54 @@ const MAX_COMPILED = 8;
 class NativeEngine implements Engine {
   readonly kind = 'native';
   readonly device = 'cpu';
-  readonly maxGroup = 1;
+  readonly maxGroup: number;
   readonly #config: EngineConfig;
   readonly #compiler: CompiledNetwork;
-  /** By batch size, the one used last at the end. */
-  readonly #training = new Map<number, Compiled>();
-  readonly #inference = new Map<number, Compiled>();
+  /** By the sizes of micro-batches, those used last at the end. */
+  readonly #training = new Map<string, Compiled>();
+  readonly #inference = new Map<string, Compiled>();
   readonly #addresses = new WeakMap<Float32Array, Address>();
 
   constructor(config: EngineConfig, isa: Isa) {
     this.#config = config;
     this.#compiler = new CompiledNetwork(config.network, isa);
+    this.maxGroup = this.#compiler.maxGroup;
   }
 
   setParameters(flat: Float32Array): void {
     this.#compiler.parameters.set(flat);
   }
 
-  async gradient([batch]: readonly MicroBatch[], sums: Float32Array): Promise<void> {
+  async gradient(batches: readonly MicroBatch[], sums: Float32Array): Promise<void> {
     const { network, labelSmoothing } = this.#config;
-    const { samples, key } = batch!;
-    const { count, images, labels } = samples;
-    if (count === 0) {
+    const counts = batches.map(({ samples }) => samples.count);
+    if (counts.every((count) => count === 0)) {
       sums.fill(0);
       return;
     }
-    const compiled = this.#compiled(this.#training, count, true);
-    compiled.images.set(images.subarray(0, compiled.images.length));
-    for (const mask of compiled.masks) fillFactors(mask, count, key);
+    const compiled = this.#compiled(this.#training, counts, true);
+    const size = numElements(network.inputShape);
+    let first = 0;
+    for (const { samples, key } of batches) {
+      compiled.images.set(samples.images.subarray(0, samples.count * size), first * size);
+      for (const mask of compiled.masks) fillFactors(mask, first, samples.count, key);
+      first += samples.count;
+    }
     this.#run(compiled, 'forward', sums);
-    const { lossSum, numCorrect } = trainingLoss(this.#logits(compiled), labels, labelSmoothing, compiled.gradient);
+    first = 0;
+    const totals = batches.map(({ samples }) => {
+      const logits = this.#logits(compiled, first, samples.count);
+      const gradient = compiled.gradient.subarray(first * compiled.logitsRoom);
+      first += samples.count;
+      return trainingLoss(logits, samples.labels, labelSmoothing, gradient);
+    });
     this.#run(compiled, 'backward', sums);
     for (const { start, length, shape, values } of compiled.produced) {
       collect(shape, sums.subarray(start, start + length), values);
     }
-    sums[network.layout.lossIndex] = lossSum;
-    sums[network.layout.correctIndex] = numCorrect;
-    sums[network.layout.countIndex] = count;
+    sums[network.layout.lossIndex] = addUp(totals.map(({ lossSum }) => lossSum));
+    sums[network.layout.correctIndex] = addUp(totals.map(({ numCorrect }) => numCorrect));
+    sums[network.layout.countIndex] = compiled.count;
   }
 
   async evaluate(samples: Samples): Promise<Evaluation> {
@@ -84,15 +95,19 @@ class NativeEngine implements Engine {
     const size = numElements(this.#config.network.inputShape);
     for (let from = 0; from < count; from += INFERENCE_COUNT) {
       const to = Math.min(from + INFERENCE_COUNT, count);
-      const compiled = this.#compiled(this.#inference, to - from, false);
+      const compiled = this.#compiled(this.#inference, [to - from], false);
       compiled.images.set(images.subarray(from * size, to * size));
       this.#run(compiled, 'forward', undefined);
-      use(this.#logits(compiled), from, to);
+      use(this.#logits(compiled, 0, to - from), from, to);
     }
   }
 
   #run(compiled: Compiled, direction: 'forward' | 'backward', sums: Float32Array | undefined): void {
-    compiled[direction]!.call(compiled.memory.address, this.#compiler.parameters.address, sums ? this.#addressOf(sums) : 0);
+    compiled[direction]!.call(
+      compiled.memory.address,
+      this.#compiler.parameters.address,
+      sums ? this.#addressOf(sums) : 0,
+    );
   }
 
   #addressOf(sums: Float32Array): Address {
@@ -104,14 +119,16 @@ class NativeEngine implements Engine {
     return address;
   }
 
-  #logits({ count, logits, logitsRoom }: Compiled): Logits {
-    return { count, numClasses: this.#config.network.numClasses, values: logits, room: logitsRoom };
+  #logits({ logits, logitsRoom }: Compiled, first: number, count: number): Logits {
+    const values = logits.subarray(first * logitsRoom);
+    return { count, numClasses: this.#config.network.numClasses, values, room: logitsRoom };
   }
 
-  #compiled(known: Map<number, Compiled>, count: number, training: boolean): Compiled {
-    const compiled = known.get(count) ?? this.#compiler.compile(count, training);
-    known.delete(count);
-    known.set(count, compiled);
+  #compiled(known: Map<string, Compiled>, counts: readonly number[], training: boolean): Compiled {
+    const key = counts.join();
+    const compiled = known.get(key) ?? this.#compiler.compile(counts, training);
+    known.delete(key);
+    known.set(key, compiled);
     if (known.size > MAX_COMPILED) {
       const [oldest] = known.keys();
       free(known.get(oldest!)!);
@@ -121,20 +138,27 @@ class NativeEngine implements Engine {
   }
 }
 
+/** Along the reduction tree, in float32. */
+function addUp(values: readonly number[]): number {
+  if (values.length === 1) return Math.fround(values[0]!);
+  const middle = values.length / 2;
+  return Math.fround(addUp(values.slice(0, middle)) + addUp(values.slice(middle)));
+}
+
 function free({ forward, backward }: Compiled): void {
   forward.dispose();
   backward?.dispose();
 }
 
-/** Draws a mask, and turns it into what values are multiplied by. */
-function fillFactors({ index, rate, arrangement, factors }: Mask, count: number, key: RandomKey): void {
+/** Draws the mask of a micro-batch, and turns it into what values are multiplied by. */
+function fillFactors({ index, rate, arrangement, factors }: Mask, first: number, count: number, key: RandomKey): void {
   const { positions, outer, channels, room } = arrangement;
-  const rows = count * positions * outer;
+  const [before, rows] = [first * positions * outer, count * positions * outer];
   const mask = new Uint8Array(rows * channels);
   fillDropoutMask(rate, key, index, mask);
   const scale = 1 / (1 - rate);
   for (let row = 0; row < rows; row++) {
-    for (let i = 0; i < channels; i++) factors[row * room + i] = mask[row * channels + i]! * scale;
+    for (let i = 0; i < channels; i++) factors[(before + row) * room + i] = mask[row * channels + i]! * scale;
   }
 }
 

@@ -3,7 +3,16 @@ import { LockstepError } from '@lockstep/core';
 import type { LayerNode, Window } from '../topology/network.ts';
 import { normalize, normalizeGradient, type Rows, statistics } from './batch-norm.ts';
 import { backWindow, convolveDirectly, kernelGradientDirectly } from './convolution.ts';
-import { addBuffers, multiplyBuffers, relu, reluGradient, scaleBuffer, sumRows, transpose } from './elementwise.ts';
+import {
+  addBuffers,
+  multiplyBuffers,
+  relu,
+  reluGradient,
+  scaleBuffer,
+  sumPartsOfRows,
+  sumRows,
+  transpose,
+} from './elementwise.ts';
 import { multiply } from './gemm.ts';
 import { channelShape, type ParameterMemory, roomOf, type Shape3 } from './parameters.ts';
 import { globalAveragePool, globalAveragePoolGradient, isTiling, maxPool, maxPoolGradient } from './pooling.ts';
@@ -11,6 +20,9 @@ import { type Buffer, inside, type Program, padded } from './program.ts';
 import { convolve, kernelGradient, type Pictures, transformedLength, transformKernel } from './winograd.ts';
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
+
+/** Rows of a dense layer's input that stay in the cache while its kernel goes by. */
+const CHUNK_ROWS = 64;
 
 /** How the values of a node lie in memory: `positions` rows a sample, each of `outer` parts of `channels` values, filled up. */
 export interface Arrangement {
@@ -25,8 +37,10 @@ export const sampleRoom = ({ positions, outer, room }: Arrangement): number => p
 /** One program, as layers write it. */
 export interface Run {
   readonly p: Program;
-  /** Samples. */
+  /** Samples, of all micro-batches. */
   readonly count: number;
+  /** Samples of each micro-batch; more than one only where {@link isGroupable} says so. */
+  readonly counts: readonly number[];
   readonly training: boolean;
   /** Where the gradient of a parameter is to go, or its batch statistic times `count`. */
   produce(name: string, shape: Shape3): Buffer;
@@ -60,6 +74,9 @@ type Node<Kind extends LayerNode['kind']> = Extract<LayerNode, { kind: Kind }>;
 
 /** Kinds that do a ReLU that follows them. */
 export const rectifying: ReadonlySet<LayerNode['kind']> = new Set(['dense', 'batchNorm']);
+
+/** Whether several micro-batches can be computed as one: nothing but kernels' gradients must go over all samples of one. */
+export const isGroupable = ({ kind }: LayerNode): boolean => kind !== 'batchNorm' && kind !== 'conv2d';
 
 const unsupported = (what: string): LockstepError =>
   new LockstepError(
@@ -98,17 +115,27 @@ function dense(node: Node<'dense'>, { parameters, inputs: [input], relu: rectifi
     forward: (run, [from]) => {
       const { p, count } = run;
       const rows = count * positions;
+      const parts = run.counts.map((samples) => samples * positions);
       const output = p.buffer(rows * columns);
       p.point<[number, number, number]>([output, from!, kernel], (into, left, right) =>
-        multiply(p, into, left, right, {
+        p.strips(
           rows,
-          columns,
-          depth: [{ count: depth, left: FLOAT_BYTES, right: outputRow }],
-          leftRows: inputRow,
-          intoRow: outputRow,
-          start: bias ?? 'zero',
-          relu: rectified,
-        }),
+          CHUNK_ROWS,
+          [
+            [into, outputRow],
+            [left, inputRow],
+          ],
+          (rows) =>
+            multiply(p, into, left, right, {
+              rows,
+              columns,
+              depth: [{ count: depth, left: FLOAT_BYTES, right: outputRow }],
+              leftRows: inputRow,
+              intoRow: outputRow,
+              start: bias ?? 'zero',
+              relu: rectified,
+            }),
+        ),
       );
       const backward = (gradient: Buffer): (Buffer | undefined)[] => {
         let slope = gradient;
@@ -121,12 +148,16 @@ function dense(node: Node<'dense'>, { parameters, inputs: [input], relu: rectifi
             rows: depth,
             columns,
             depth: [{ count: rows, left: inputRow, right: outputRow }],
+            parts,
+            order: 'rows',
             leftRows: FLOAT_BYTES,
             intoRow: outputRow,
             start: 'zero',
           }),
         );
-        if (node.bias !== undefined) sumRows(p, rows, columns, run.produce(node.bias, channelShape(units)), slope);
+        if (node.bias !== undefined) {
+          sumPartsOfRows(p, parts, columns, run.produce(node.bias, channelShape(units)), slope);
+        }
         if (!transposed) return [undefined];
         const back = p.buffer(rows * depth);
         p.point<[number, number, number]>([back, slope, transposed], (into, left, right) =>

@@ -2,10 +2,13 @@
  * Makes generated code callable: executable memory, and memory with a fixed address. Linux on x86-64 only, which is what the
  * assembler writes for.
  */
-import { LockstepError } from '@lockstep/core';
-import koffi, { type TypeObject } from 'koffi';
+import { invariant, LockstepError } from '@lockstep/core';
+import type { TypeObject } from 'koffi';
 import { Assembler, type Isa, registers } from './assembler.ts';
 import { ALIGNMENT_BYTES, type Arena } from './program.ts';
+
+/** Calls functions by their address. Part of it is a package for each platform, which may be missing. */
+const koffi = await import('koffi').catch((error: Error) => error);
 
 const PROT_READ = 1;
 const PROT_WRITE = 2;
@@ -22,7 +25,10 @@ interface Library {
   mprotect(address: Address, length: number, protection: number): number;
   munmap(address: Address, length: number): number;
   memcpy(into: Address, from: Uint8Array, length: number): unknown;
+  toEntry(address: Address): Entry;
 }
+
+type Entry = (work: Address, parameters: Address, sums: Address) => void;
 
 let opened: Library | undefined;
 
@@ -34,9 +40,13 @@ function library(): Library {
       'Use --engine auto, which takes the fastest that works.',
     );
   }
+  if (koffi instanceof Error) throw refused(`the package "koffi" does not load (${koffi.message})`);
   if (!opened) {
-    const libc = koffi.load(null);
+    const { load, proto, decode } = koffi;
+    const libc = load(null);
+    const entry: TypeObject = proto('void (intptr_t work, intptr_t parameters, intptr_t sums)');
     opened = {
+      toEntry: (address) => decode(BigInt(address), entry),
       mmap: libc.func('intptr_t mmap(intptr_t, size_t, int, int, int, int64_t)'),
       mprotect: libc.func('int mprotect(intptr_t, size_t, int)'),
       munmap: libc.func('int munmap(intptr_t, size_t)'),
@@ -47,11 +57,10 @@ function library(): Library {
 }
 
 /** Where an array's elements are. It must not be moved: its memory is that of no growing WebAssembly instance. */
-export const addressOf = (array: ArrayBufferView): Address => Number(koffi.address(array));
-
-type Entry = (work: Address, parameters: Address, sums: Address) => void;
-
-let entryType: TypeObject | undefined;
+export function addressOf(array: ArrayBufferView): Address {
+  invariant(!(koffi instanceof Error), 'addresses are for code, which has been made before');
+  return Number(koffi.address(array));
+}
 
 /** Code in memory that can be executed and not written. */
 export class Code {
@@ -60,7 +69,7 @@ export class Code {
   readonly #bytes: number;
 
   constructor(code: Uint8Array) {
-    const { mmap, mprotect, munmap, memcpy } = library();
+    const { mmap, mprotect, munmap, memcpy, toEntry } = library();
     this.#bytes = Math.ceil(code.length / PAGE_BYTES) * PAGE_BYTES;
     this.#address = mmap(0, this.#bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (this.#address === -1) throw refused('no memory for machine code could be had');
@@ -69,8 +78,7 @@ export class Code {
       munmap(this.#address, this.#bytes);
       throw refused('this system lets no program make memory executable');
     }
-    entryType ??= koffi.proto('void lockstepCode(intptr_t work, intptr_t parameters, intptr_t sums)');
-    this.call = koffi.decode(BigInt(this.#address), entryType);
+    this.call = toEntry(this.#address);
   }
 
   dispose(): void {

@@ -5,7 +5,7 @@
 import type { Parameter, ParameterLayout } from '@lockstep/core';
 import type { Isa } from './assembler.ts';
 import { type Address, Code, Memory } from './machine.ts';
-import { Arena, type Buffer, padded, Program } from './program.ts';
+import { Arena, type Buffer, Program, padded } from './program.ts';
 
 /** A tensor [outer, inner, columns], and to what lengths the last two are filled up. */
 export interface Shape3 {

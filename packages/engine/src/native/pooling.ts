@@ -83,20 +83,18 @@ export function maxPoolGradient(
     results.width * size[1] === pictures.width;
   if (!covers) fillZero(p, into, count * pictures.height * pictures.width * pictures.channels);
   const offsets = windowOffsets(window, pictures);
-  p.point<[Register, Register, Register, Register]>(
-    [into, from, gradient, output],
-    (target, source, slope, largest) =>
-      forEachWindow(p, count, window, pictures, results, [target, source], [slope, largest], () => {
-        const [left, maximum, value, part, spare] = [0, 1, 2, 3, 4];
-        p.asm.load(left, at(slope));
-        p.asm.load(maximum, at(largest));
-        offsets.forEach((offset, i) => {
-          p.asm.load(value, at(source, offset));
-          p.asm.select(part, left, 'equal', value, maximum, spare);
-          p.asm.store(at(target, offset), part);
-          if (i < offsets.length - 1) p.asm.select(left, left, 'unequal', value, maximum, spare);
-        });
-      }),
+  p.point<[Register, Register, Register, Register]>([into, from, gradient, output], (target, source, slope, largest) =>
+    forEachWindow(p, count, window, pictures, results, [target, source], [slope, largest], () => {
+      const [left, maximum, value, part, spare] = [0, 1, 2, 3, 4];
+      p.asm.load(left, at(slope));
+      p.asm.load(maximum, at(largest));
+      offsets.forEach((offset, i) => {
+        p.asm.load(value, at(source, offset));
+        p.asm.select(part, left, 'equal', value, maximum, spare);
+        p.asm.store(at(target, offset), part);
+        if (i < offsets.length - 1) p.asm.select(left, left, 'unequal', value, maximum, spare);
+      });
+    }),
   );
 }
 

@@ -13,7 +13,7 @@ import { chooseTiling, type Matrix, type Tiling, transposed, WINDOW } from './ti
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
 /** Tiles whose products are formed together, roughly: enough rows for the loops, few enough for the cache. */
-const GROUP_TILES = Number(process.env.GT ?? 64);
+const GROUP_TILES = 64;
 
 /** Positions a power of two apart would push each other out of the cache. */
 const spaced = (floats: number): number => floats + WIDEST;
@@ -90,7 +90,10 @@ class TileTransform {
   }
 
   /** @param from where row and column of the tile are @param store writes what becomes of the result's row and column */
-  tile(from: (row: number, column: number) => Place, store: (row: number, column: number, value: Vector) => void): void {
+  tile(
+    from: (row: number, column: number) => Place,
+    store: (row: number, column: number, value: Vector) => void,
+  ): void {
     const { asm, vectorBytes } = this.#p;
     const matrix = this.#matrix;
     const height = matrix.length;
@@ -254,7 +257,10 @@ class ToTiles {
     this.#transform = new TileTransform(p, matrix);
     this.#side = matrix[0]!.length;
     const { height, width } = tiles.canvas(this.#side);
-    invariant(height >= before.top + pictures.height && width >= before.left + pictures.width, 'the canvas is large enough');
+    invariant(
+      height >= before.top + pictures.height && width >= before.left + pictures.width,
+      'the canvas is large enough',
+    );
     // Only the pictures' own pixels are ever written: the others stay zero.
     this.#canvas = p.buffer(height * width * pictures.channels);
   }

@@ -77,29 +77,41 @@ export const nativeModels: readonly ContractModel[] = [
     flatten,
     head,
   ]),
-  sequential('pooling that leaves pixels out', [11, 10, 3], [
-    conv('features', 17, 3, { ...same, strides: 1 }),
-    layer('MaxPooling2D', 'thirds', { pool_size: [2, 3], strides: [3, 3] }),
-    norm('norm'),
-    relu('norm_relu'),
-    // Flattened while its channels are filled up.
-    flatten,
-    norm('flat_norm'),
-    head,
-  ]),
-  sequential('strides without gradients', [10, 9, 2], [
-    // As large as its input, so that every tap is an own row of the gradient.
-    conv('far', 16, 5, { strides: [2, 3], padding: 'same', use_bias: false }),
-    layer('MaxPooling2D', 'pool', { pool_size: [1, 2] }),
-    flatten,
-    head,
-  ]),
-  sequential('kernels with many rows', [6, 5, 1], [
-    conv('first', 16, 2, { activation: 'relu' }),
-    conv('second', 16, [2, 3], { ...same, activation: 'relu' }),
-    flatten,
-    head,
-  ]),
+  sequential(
+    'pooling that leaves pixels out',
+    [11, 10, 3],
+    [
+      conv('features', 17, 3, { ...same, strides: 1 }),
+      layer('MaxPooling2D', 'thirds', { pool_size: [2, 3], strides: [3, 3] }),
+      norm('norm'),
+      relu('norm_relu'),
+      // Flattened while its channels are filled up.
+      flatten,
+      norm('flat_norm'),
+      head,
+    ],
+  ),
+  sequential(
+    'strides without gradients',
+    [10, 9, 2],
+    [
+      // As large as its input, so that every tap is an own row of the gradient.
+      conv('far', 16, 5, { strides: [2, 3], padding: 'same', use_bias: false }),
+      layer('MaxPooling2D', 'pool', { pool_size: [1, 2] }),
+      flatten,
+      head,
+    ],
+  ),
+  sequential(
+    'kernels with many rows',
+    [6, 5, 1],
+    [
+      conv('first', 16, 2, { activation: 'relu' }),
+      conv('second', 16, [2, 3], { ...same, activation: 'relu' }),
+      flatten,
+      head,
+    ],
+  ),
   ...[3, 4, 6, 7].map((size) => tiled(size, same)),
   tiled(8, { padding: 'valid' }),
   functional3('residual', [6, 7, 2], residual),
