@@ -45,14 +45,15 @@ type Operand = Vector | Place;
 /** Tables of opcodes, and prefixes that are part of an opcode. */
 const MAP_0F = 1;
 const MAP_0F38 = 2;
+const MAP_0F3A = 3;
 const PREFIX_NONE = 0;
 const PREFIX_66 = 1;
 
 /** Registers that hold comparisons: mask registers in AVX-512, else an ordinary vector. */
 const MASK = 1;
 
-export const comparisons = { equal: 0, less: 1, unequal: 4 } as const;
-export type Comparison = keyof typeof comparisons;
+const comparisons = { equal: 0, less: 1 } as const;
+type Comparison = keyof typeof comparisons;
 
 interface Encoding {
   readonly map: number;
@@ -60,8 +61,8 @@ interface Encoding {
   readonly opcode: number;
   /** Bytes of a memory operand, which scale its short offsets in AVX-512; a whole vector by default. */
   readonly operandBytes?: number;
-  /** Elements that the mask leaves out become zero. */
-  readonly zeroing?: boolean;
+  /** Whether elements that the mask leaves out stay, or become zero. */
+  readonly mask?: 'merging' | 'zeroing';
   readonly immediate?: number;
 }
 
@@ -160,10 +161,22 @@ export class Assembler {
     const compare = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0xc2, immediate: comparisons[comparison] };
     if (this.isa === 'avx512') {
       this.#vector(compare, MASK, left, right);
-      this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x28, zeroing: true }, into, 0, from);
+      this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x28, mask: 'zeroing' }, into, 0, from);
     } else {
       this.#vector(compare, spare, left, right);
       this.#arithmetic(0x54, into, spare, from);
+    }
+  }
+
+  /** Replaces the elements for which the comparison of `left` with `right` holds. `spare` is overwritten. */
+  replace(into: Vector, from: Vector, comparison: Comparison, left: Vector, right: Operand, spare: Vector): void {
+    const compare = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0xc2, immediate: comparisons[comparison] };
+    if (this.isa === 'avx512') {
+      this.#vector(compare, MASK, left, right);
+      this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x28, mask: 'merging' }, into, 0, from);
+    } else {
+      this.#vector(compare, spare, left, right);
+      this.#vector({ map: MAP_0F3A, prefix: PREFIX_66, opcode: 0x4a, immediate: spare << 4 }, into, into, from);
     }
   }
 
@@ -290,7 +303,7 @@ export class Assembler {
 
   /** Inverted bits, as prefixes have them. */
   #vector(encoding: Encoding, register: Vector, second: Vector, operand: Operand): void {
-    const { map, prefix, opcode, operandBytes = this.vectorBytes, zeroing = false, immediate } = encoding;
+    const { map, prefix, opcode, operandBytes = this.vectorBytes, mask, immediate } = encoding;
     const off = (number: number, bit: number): number => (~number >> bit) & 1;
     const isPlace = typeof operand !== 'number';
     const base = isPlace ? operand.base : operand;
@@ -303,7 +316,7 @@ export class Assembler {
           (off(register, 4) << 4) |
           map,
         ((~second & 15) << 3) | 4 | prefix,
-        (zeroing ? 0x80 | MASK : 0) | (2 << 5) | (off(second, 4) << 3),
+        (mask === 'zeroing' ? 0x80 : 0) | (mask ? MASK : 0) | (2 << 5) | (off(second, 4) << 3),
       );
     } else {
       this.#bytes(

@@ -15,8 +15,8 @@ export interface Rows {
   readonly channels: number;
 }
 
-/** Vectors of channels that are done at a time. */
-const VECTORS = 2;
+/** Vectors of channels that are done at a time: as many as registers allow. */
+const vectorsOf = (p: Program): number => (p.asm.isa === 'avx512' ? 4 : 2);
 
 const numRows = ({ count, pixels }: Rows): number => count * pixels;
 
@@ -29,7 +29,7 @@ function channelStrips(
 ): void {
   p.strips(
     channels / p.lanes,
-    VECTORS,
+    vectorsOf(p),
     pointers.map((pointer): Move => [pointer, p.vectorBytes]),
     body,
   );
@@ -87,7 +87,7 @@ export function statistics(p: Program, rows: Rows, from: Buffer, { mean, varianc
   p.constant(one, 1 / numRows(rows));
   p.point<[Register, Register, Register]>([from, mean, variance], (source, means, variances) =>
     channelStrips(p, rows, [source, means, variances], (vectors) => {
-      const [parts, totals, center, value] = [0, VECTORS, 2 * VECTORS, 3 * VECTORS];
+      const [parts, totals, center, value] = [0, vectors, 2 * vectors, 3 * vectors];
       const each = (body: (i: number) => void): void => {
         for (let i = 0; i < vectors; i++) body(i);
       };
@@ -153,7 +153,8 @@ export function normalize(
   const { mean, factor, beta } = scaling;
   scales(p, rows.channels, epsilon, scaling);
   const row = rows.channels * FLOAT_BYTES;
-  const [means, factors, offsets, value, zero] = [0, VECTORS, 2 * VECTORS, 3 * VECTORS, 4 * VECTORS];
+  const most = vectorsOf(p);
+  const [means, factors, offsets, value, zero] = [0, most, 2 * most, 3 * most, asm.numVectors - 1];
   asm.zero(zero);
   const buffers = [into, from, mean, factor, ...(beta ? [beta] : [])];
   p.point<Register[]>(buffers, (target, source, meanPointer, factorPointer, betaPointer) =>
@@ -214,17 +215,19 @@ export function normalizeGradient(
   { mean, inverse, factor }: Scaling,
 ): void {
   const { asm, vectorBytes } = p;
-  const share = asm.numVectors - 1;
-  const zero = asm.numVectors - 2;
   const row = rows.channels * FLOAT_BYTES;
-  const buffers = [from, gradient, mean, inverse, factor, gamma, beta, ...(into ? [into] : [])];
-  // Vectors: sums of products and of gradients, of parts and whole; means; a value and what it is multiplied by.
-  const [parts, totals, center] = [0, 2, 4];
-  const [slope, value, spare] = [5, 6, 7];
+  const [share, zero, slope, value, spare] = [1, 2, 3, 4, 5].map((i) => asm.numVectors - i) as [
+    Vector,
+    Vector,
+    Vector,
+    Vector,
+    Vector,
+  ];
   p.constant(share, 1 / numRows(rows));
   asm.zero(zero);
-  const withRectified = rectified ? [...buffers, rectified] : buffers;
-  p.point<Register[]>(withRectified, (...pointers) => {
+  const vectors = [from, gradient, mean, inverse, factor, gamma, beta];
+  const buffers = [...vectors, ...(into ? [into] : []), ...(rectified ? [rectified] : [])];
+  p.point<Register[]>(buffers, (...pointers) => {
     const [source, slopes, means, inverses, factors, gammas, betas] = pointers as [
       Register,
       Register,
@@ -234,49 +237,62 @@ export function normalizeGradient(
       Register,
       Register,
     ];
-    const target = into ? pointers[7]! : undefined;
-    const positive = rectified ? pointers.at(-1)! : undefined;
+    const target = into ? pointers[vectors.length] : undefined;
+    const positive = rectified ? pointers.at(-1) : undefined;
     const data = [source, slopes, ...(positive === undefined ? [] : [positive])];
-    /** Loads the gradient that the ReLU lets through, and x - mean. */
-    const load = (): void => {
-      asm.load(slope, at(slopes));
-      if (positive !== undefined) asm.select(slope, slope, 'less', zero, at(positive), spare);
-      asm.load(value, at(source));
-      asm.subtract(value, value, center);
-    };
-    p.loop(
-      rows.channels / p.lanes,
-      pointers.map((pointer): Move => [pointer, vectorBytes]),
-      () => {
-        asm.load(center, at(means));
-        sumParts(p, rows, data, parts, totals, 2, () => {
-          load();
-          asm.multiplyAdd(parts, slope, value);
-          asm.add(parts + 1, parts + 1, slope);
-        });
-        asm.store(at(betas), totals + 1);
-        asm.multiply(parts, totals, at(inverses));
-        asm.store(at(gammas), parts);
-        if (target === undefined) return;
-        // factor * (gradient - its mean - (x - mean) * the mean of the products / variance)
-        const [scale, correlation, mean] = [8, 9, 10];
-        asm.load(scale, at(factors));
-        asm.multiply(mean, totals + 1, share);
-        asm.multiply(correlation, totals, share);
-        asm.multiply(correlation, correlation, at(inverses));
-        asm.multiply(correlation, correlation, at(inverses));
-        p.loop(
-          numRows(rows),
-          [...data, target].map((pointer): Move => [pointer, row]),
-          () => {
-            load();
-            asm.subtract(slope, slope, mean);
-            asm.multiplySubtract(slope, value, correlation);
-            asm.multiply(slope, slope, scale);
-            asm.store(at(target), slope);
-          },
-        );
-      },
-    );
+    channelStrips(p, rows, pointers, (width) => {
+      const [center, products, sums, productParts, slopeParts] = [0, 1, 2, 3, 4].map((i) => i * width) as [
+        Vector,
+        Vector,
+        Vector,
+        Vector,
+        Vector,
+      ];
+      const each = (body: (i: number, offset: number) => void): void => {
+        for (let i = 0; i < width; i++) body(i, i * vectorBytes);
+      };
+      /** Loads the gradient that the ReLU lets through, and x - mean. */
+      const load = (i: number, offset: number): void => {
+        asm.load(slope, at(slopes, offset));
+        if (positive !== undefined) asm.select(slope, slope, 'less', zero, at(positive, offset), spare);
+        asm.load(value, at(source, offset));
+        asm.subtract(value, value, center + i);
+      };
+      each((i, offset) => asm.load(center + i, at(means, offset)));
+      sumParts(p, rows, data, productParts, products, 2 * width, () =>
+        each((i, offset) => {
+          load(i, offset);
+          asm.multiplyAdd(productParts + i, slope, value);
+          asm.add(slopeParts + i, slopeParts + i, slope);
+        }),
+      );
+      each((i, offset) => {
+        asm.store(at(betas, offset), sums + i);
+        asm.multiply(value, products + i, at(inverses, offset));
+        asm.store(at(gammas, offset), value);
+      });
+      if (target === undefined) return;
+      // factor * (gradient - its mean - (x - mean) * the mean of the products / variance)
+      const [scale, correlation, mean] = [productParts, products, sums];
+      each((i, offset) => {
+        asm.load(scale + i, at(factors, offset));
+        asm.multiply(mean + i, sums + i, share);
+        asm.multiply(correlation + i, products + i, share);
+        asm.multiply(correlation + i, correlation + i, at(inverses, offset));
+        asm.multiply(correlation + i, correlation + i, at(inverses, offset));
+      });
+      p.loop(
+        numRows(rows),
+        [...data, target].map((pointer): Move => [pointer, row]),
+        () =>
+          each((i, offset) => {
+            load(i, offset);
+            asm.subtract(slope, slope, mean + i);
+            asm.multiplySubtract(slope, value, correlation + i);
+            asm.multiply(slope, slope, scale + i);
+            asm.store(at(target, offset), slope);
+          }),
+      );
+    });
   });
 }

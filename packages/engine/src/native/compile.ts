@@ -14,6 +14,7 @@ import {
 } from './layers.ts';
 import { Code, Memory } from './machine.ts';
 import { isDense, ParameterMemory, roomOf, type Shape3 } from './parameters.ts';
+import { isTiling } from './pooling.ts';
 import { Arena, type Buffer, Program, padded } from './program.ts';
 
 /** Micro-batches whose gradients are added up in registers. */
@@ -164,20 +165,24 @@ export class CompiledNetwork {
       [nodes[0]!.id, { positions: height * width, outer: 1, channels, room: channels }],
     ]);
     const shapes = new Map(nodes.map(({ id, shape }) => [id, shape]));
-    const rectified = new Set<string>();
+    /** Those that the layer before them does. */
+    const merged = new Set<string>();
     return nodes.slice(1).map((node) => {
+      const inputs = node.inputs.map((id) => arrangements.get(id)!);
+      const [next, ...others] = consumers.get(node.id) ?? [];
+      const follows = others.length === 0 ? next : undefined;
+      const relu = rectifying.has(node.kind) && follows?.kind === 'activation' && follows.activation === 'relu';
+      const pool = node.kind === 'conv2d' && follows?.kind === 'maxPool' && isTiling(follows.window);
+      if (relu || pool) merged.add(follows!.id);
       const place = {
         parameters: this.parameters,
-        inputs: node.inputs.map((id) => arrangements.get(id)!),
+        inputs,
         inputShapes: node.inputs.map((id) => shapes.get(id)!),
-        relu: false,
+        relu,
+        pooling: pool ? follows : undefined,
         wanted: node.inputs.map((id) => this.#trainable.has(id)),
       };
-      const [next, ...others] = consumers.get(node.id) ?? [];
-      const isRelu = next?.kind === 'activation' && next.activation === 'relu' && others.length === 0;
-      const relu = isRelu && rectifying.has(node.kind);
-      if (relu) rectified.add(next.id);
-      const layer = rectified.has(node.id) ? done(place.inputs[0]!) : layerOf(node, { ...place, relu });
+      const layer = merged.has(node.id) ? done(inputs[0]!) : layerOf(node, place);
       arrangements.set(node.id, layer.arrangement);
       return { node, layer };
     });

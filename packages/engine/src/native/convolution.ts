@@ -2,10 +2,10 @@
 import { invariant } from '@lockstep/core';
 import type { Window } from '../topology/network.ts';
 import type { Register } from './assembler.ts';
-import { copyRows, fillZero } from './elementwise.ts';
+import { copyBuffer, copyRows, fillZero } from './elementwise.ts';
 import { type Depth, multiply } from './gemm.ts';
 import { type Buffer, inside, type Program } from './program.ts';
-import type { Pictures } from './winograd.ts';
+import type { Pictures } from './tiles.ts';
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
@@ -82,122 +82,159 @@ function windowDepth({ size: [height, width] }: Window, channels: number, row: n
   ];
 }
 
-/**
- * Convolves `count` pictures.
- * @param pictures their channels need not be filled up
- * @param kernel [height, width, channels of the pictures, filled up channels of the results]
- * @param bias [filled up channels of the results]
- */
-export function convolveDirectly(
-  p: Program,
-  count: number,
-  into: Buffer,
-  results: Pictures,
-  from: Buffer,
-  pictures: Pictures,
-  window: Window,
-  kernel: Buffer,
-  bias: Buffer | undefined,
-): void {
-  const canvas = new Canvas(p, pictures, window);
-  const pixel = pictures.channels * FLOAT_BYTES;
-  const outputRow = results.channels * FLOAT_BYTES;
-  p.point<[Register, Register]>([into, from], (target, source) => {
-    p.loop(
-      count,
-      [
-        [target, results.height * results.width * outputRow],
-        [source, pictures.height * pictures.width * pixel],
-      ],
-      () => {
-        canvas.fill(source);
-        p.point<[Register, Register]>([canvas.buffer, kernel], (left, right) => {
-          p.loop(
-            results.height,
-            [
-              [target, results.width * outputRow],
-              [left, window.strides[0] * canvas.row],
-            ],
-            () =>
-              multiply(p, target, left, right, {
-                rows: results.width,
-                columns: results.channels,
-                depth: windowDepth(window, pictures.channels, canvas.row, outputRow),
-                leftRows: window.strides[1] * pixel,
-                intoRow: outputRow,
-                start: bias ?? 'zero',
-              }),
-          );
-        });
-      },
-    );
-  });
+/** Convolves pictures, some at a time. */
+export interface Convolution {
+  /** How many it takes, at most. */
+  readonly group: number;
+  /** @param into where the results go @param from pictures */
+  write(into: Register, from: Register, count: number): void;
 }
 
-/** The gradient of a kernel, summed over `count` pictures; see {@link convolveDirectly}. */
-export function kernelGradientDirectly(
-  p: Program,
-  count: number,
-  into: Buffer,
-  gradient: Buffer,
-  results: Pictures,
-  from: Buffer,
-  pictures: Pictures,
-  window: Window,
-): void {
-  const {
-    size: [height, width],
-    strides: [down, across],
-  } = window;
-  const { channels } = pictures;
-  const canvas = new Canvas(p, pictures, window);
-  const pixel = channels * FLOAT_BYTES;
-  const outputRow = results.channels * FLOAT_BYTES;
-  const depth = [
-    { count: results.height, left: down * canvas.row, right: results.width * outputRow },
-    { count: results.width, left: across * pixel, right: outputRow },
-  ];
-  const product = { columns: results.channels, depth, intoRow: outputRow, start: 'product' } as const;
-  const numRows = height * width * channels;
-  fillZero(p, into, numRows * results.channels);
-  p.point<[Register, Register]>([gradient, from], (slope, source) => {
-    p.loop(
-      count,
-      [
-        [slope, results.height * results.width * outputRow],
-        [source, pictures.height * pictures.width * pixel],
-      ],
-      () => {
-        canvas.fill(source);
-        p.point<[Register, Register]>([into, canvas.buffer], (target, left) => {
-          if (numRows <= MAX_LISTED) {
-            const leftRows = Array.from({ length: numRows }, (_, i) => {
-              const [tap, channel] = [Math.floor(i / channels), i % channels];
-              return Math.floor(tap / width) * canvas.row + (tap % width) * pixel + channel * FLOAT_BYTES;
-            });
-            multiply(p, target, left, slope, { ...product, rows: numRows, leftRows });
-            return;
-          }
-          p.loop(
-            height,
-            [
-              [target, width * channels * outputRow],
-              [left, canvas.row],
-            ],
-            () =>
-              p.loop(
-                width,
-                [
-                  [target, channels * outputRow],
-                  [left, pixel],
-                ],
-                () => multiply(p, target, left, slope, { ...product, rows: channels, leftRows: FLOAT_BYTES }),
-              ),
-          );
-        });
-      },
+/** Adds up the gradient of a kernel, some pictures at a time. */
+export interface KernelGradient {
+  /** How many it takes, at most. */
+  readonly group: number;
+  /** @param gradient with respect to the results @param from pictures */
+  add(gradient: Register, from: Register, count: number): void;
+  finish(into: Buffer): void;
+}
+
+export class DirectConvolution implements Convolution {
+  readonly group = 1;
+  readonly #p: Program;
+  readonly #results: Pictures;
+  readonly #pictures: Pictures;
+  readonly #window: Window;
+  readonly #kernel: Buffer;
+  readonly #bias: Buffer | undefined;
+  readonly #canvas: Canvas;
+
+  /**
+   * @param pictures their channels need not be filled up
+   * @param kernel [height, width, channels of the pictures, filled up channels of the results]
+   * @param bias [filled up channels of the results]
+   */
+  constructor(
+    p: Program,
+    results: Pictures,
+    pictures: Pictures,
+    window: Window,
+    kernel: Buffer,
+    bias: Buffer | undefined,
+  ) {
+    this.#p = p;
+    this.#results = results;
+    this.#pictures = pictures;
+    this.#window = window;
+    this.#kernel = kernel;
+    this.#bias = bias;
+    this.#canvas = new Canvas(p, pictures, window);
+  }
+
+  write(into: Register, from: Register): void {
+    const p = this.#p;
+    const { height, width, channels } = this.#results;
+    const { strides } = this.#window;
+    const canvas = this.#canvas;
+    const pixel = this.#pictures.channels * FLOAT_BYTES;
+    const outputRow = channels * FLOAT_BYTES;
+    canvas.fill(from);
+    p.park([from], () =>
+      p.point<[Register, Register]>([canvas.buffer, this.#kernel], (left, right) =>
+        p.loop(
+          height,
+          [
+            [into, width * outputRow],
+            [left, strides[0] * canvas.row],
+          ],
+          () =>
+            multiply(p, into, left, right, {
+              rows: width,
+              columns: channels,
+              depth: windowDepth(this.#window, this.#pictures.channels, canvas.row, outputRow),
+              leftRows: strides[1] * pixel,
+              intoRow: outputRow,
+              start: this.#bias ?? 'zero',
+            }),
+        ),
+      ),
     );
-  });
+  }
+}
+
+export class DirectKernelGradient implements KernelGradient {
+  readonly group = 1;
+  readonly #p: Program;
+  readonly #results: Pictures;
+  readonly #pictures: Pictures;
+  readonly #window: Window;
+  readonly #canvas: Canvas;
+  readonly #sums: Buffer;
+
+  constructor(p: Program, results: Pictures, pictures: Pictures, window: Window) {
+    this.#p = p;
+    this.#results = results;
+    this.#pictures = pictures;
+    this.#window = window;
+    this.#canvas = new Canvas(p, pictures, window);
+    this.#sums = p.buffer(this.#numRows * results.channels);
+    fillZero(p, this.#sums, this.#numRows * results.channels);
+  }
+
+  get #numRows(): number {
+    const { size } = this.#window;
+    return size[0] * size[1] * this.#pictures.channels;
+  }
+
+  add(gradient: Register, from: Register): void {
+    const p = this.#p;
+    const canvas = this.#canvas;
+    const {
+      size: [height, width],
+      strides: [down, across],
+    } = this.#window;
+    const results = this.#results;
+    const { channels } = this.#pictures;
+    const pixel = channels * FLOAT_BYTES;
+    const outputRow = results.channels * FLOAT_BYTES;
+    const depth = [
+      { count: results.height, left: down * canvas.row, right: results.width * outputRow },
+      { count: results.width, left: across * pixel, right: outputRow },
+    ];
+    const product = { columns: results.channels, depth, intoRow: outputRow, start: 'product' } as const;
+    canvas.fill(from);
+    p.point<[Register, Register]>([this.#sums, canvas.buffer], (target, left) => {
+      const rows = this.#numRows;
+      if (rows <= MAX_LISTED) {
+        const leftRows = Array.from({ length: rows }, (_, i) => {
+          const [tap, channel] = [Math.floor(i / channels), i % channels];
+          return Math.floor(tap / width) * canvas.row + (tap % width) * pixel + channel * FLOAT_BYTES;
+        });
+        multiply(p, target, left, gradient, { ...product, rows, leftRows });
+        return;
+      }
+      p.loop(
+        height,
+        [
+          [target, width * channels * outputRow],
+          [left, canvas.row],
+        ],
+        () =>
+          p.loop(
+            width,
+            [
+              [target, channels * outputRow],
+              [left, pixel],
+            ],
+            () => multiply(p, target, left, gradient, { ...product, rows: channels, leftRows: FLOAT_BYTES }),
+          ),
+      );
+    });
+  }
+
+  finish(into: Buffer): void {
+    copyBuffer(this.#p, this.#numRows * this.#results.channels, into, this.#sums);
+  }
 }
 
 /**

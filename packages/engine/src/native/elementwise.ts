@@ -54,6 +54,13 @@ export function copyRows(p: Program, rows: number, floats: number, [from, fromRo
   );
 }
 
+export function copyBuffer(p: Program, floats: number, into: Buffer, from: Buffer): void {
+  forEachVector(p, floats, [into, from], (target, source) => {
+    p.asm.load(0, source!);
+    p.asm.store(target!, 0);
+  });
+}
+
 /** into = sum of `terms`. */
 export function addBuffers(p: Program, floats: number, into: Buffer, terms: readonly Buffer[]): void {
   forEachVector(p, floats, [into, ...terms], (target, first, ...others) => {

@@ -1,8 +1,9 @@
 /** How each kind of layer is computed, forward and backward. A rule is applied once to a network, then written for each batch size. */
 import { LockstepError } from '@lockstep/core';
 import type { LayerNode, Window } from '../topology/network.ts';
+import type { Register } from './assembler.ts';
 import { normalize, normalizeGradient, type Rows, statistics } from './batch-norm.ts';
-import { backWindow, convolveDirectly, kernelGradientDirectly } from './convolution.ts';
+import { backWindow, DirectConvolution, DirectKernelGradient } from './convolution.ts';
 import {
   addBuffers,
   multiplyBuffers,
@@ -16,8 +17,9 @@ import {
 import { multiply } from './gemm.ts';
 import { channelShape, type ParameterMemory, roomOf, type Shape3 } from './parameters.ts';
 import { globalAveragePool, globalAveragePoolGradient, isTiling, maxPool, maxPoolGradient } from './pooling.ts';
-import { type Buffer, inside, type Program, padded } from './program.ts';
-import { convolve, kernelGradient, type Pictures, transformedLength, transformKernel } from './winograd.ts';
+import { type Buffer, inside, type Move, type Program, padded } from './program.ts';
+import { numValues, type Pictures } from './tiles.ts';
+import { TiledConvolution, TiledKernelGradient, transformedLength, transformKernel } from './winograd.ts';
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
@@ -59,6 +61,13 @@ export interface Layer {
   forward(run: Run, inputs: readonly Buffer[]): Forward;
 }
 
+/** Max pooling behind a convolution, done together with it, so that what lies between never leaves the cache. */
+export interface Pooling {
+  readonly window: Window;
+  /** Of the pooled pictures. */
+  readonly shape: readonly number[];
+}
+
 export interface Place {
   readonly parameters: ParameterMemory;
   readonly inputs: readonly Arrangement[];
@@ -66,6 +75,8 @@ export interface Place {
   readonly inputShapes: readonly (readonly number[])[];
   /** Whether a ReLU follows, and nothing else: layers that can do it themselves say so. */
   readonly relu: boolean;
+  /** The max pooling that follows a convolution, and nothing else. */
+  readonly pooling: Pooling | undefined;
   /** Which inputs' gradients are wanted. */
   readonly wanted: readonly boolean[];
 }
@@ -199,16 +210,17 @@ function conv2d(node: Node<'conv2d'>, place: Place): Layer {
     inputs: [input],
     inputShapes: [inputShape],
     wanted,
+    pooling,
   } = place;
   const { window } = node;
-  const arrangement = pictureArrangement(node.shape);
-  const results = picturesOf(node.shape, arrangement);
+  const convolved = pictureArrangement(node.shape);
+  const results = picturesOf(node.shape, convolved);
   const pictures = picturesOf(inputShape!, input!);
   const taps = window.size[0] * window.size[1];
   const shape: Shape3 = {
     outer: taps,
     inner: input!.channels,
-    columns: arrangement.channels,
+    columns: convolved.channels,
     innerRoom: pictures.channels,
     columnsRoom: results.channels,
   };
@@ -216,7 +228,7 @@ function conv2d(node: Node<'conv2d'>, place: Place): Layer {
     throw unsupported(`convolution with strides behind another layer (layer "${node.id}")`);
   }
   const kernel = parameters.place(node.kernel, shape);
-  const bias = node.bias === undefined ? undefined : parameters.place(node.bias, channelShape(arrangement.channels));
+  const bias = node.bias === undefined ? undefined : parameters.place(node.bias, channelShape(convolved.channels));
   const [inputs, outputs] = [pictures.channels, results.channels];
   const turned = wanted[0]
     ? parameters.derive(roomOf(shape), (p, into) => turnedKernel(p, into, kernel, taps, inputs, outputs))
@@ -226,27 +238,80 @@ function conv2d(node: Node<'conv2d'>, place: Place): Layer {
     parameters.derive(transformedLength(into, depth), (p, buffer) => transformKernel(p, buffer, from, depth, into));
   const forwardKernel = byTiles ? transform(kernel, inputs, results) : undefined;
   const backwardKernel = byTiles && turned ? transform(turned, outputs, pictures) : undefined;
-  const [before, behind] = [window.padding, wanted[0] ? backWindow(window) : undefined];
+  const behind = wanted[0] ? backWindow(window) : undefined;
+  const arrangement = pooling ? pictureArrangement(pooling.shape) : convolved;
+
+  const moves = (pointers: readonly (Register | undefined)[], pictures: readonly Pictures[]): Move[] =>
+    pointers.flatMap((pointer, i) =>
+      pointer === undefined ? [] : [[pointer, numValues(pictures[i]!) * FLOAT_BYTES] as const],
+    );
+  const pooled = pooling ? picturesOf(pooling.shape, arrangement) : results;
+  /** Results of some pictures, on their way to the pooling or from there. */
+  const scratch = (p: Program, group: number): Buffer | undefined => pooling && p.buffer(group * numValues(results));
+
   return {
     arrangement,
     forward: (run, [from]) => {
       const { p, count } = run;
-      const rows = count * arrangement.positions;
-      const output = p.buffer(rows * outputs);
-      if (forwardKernel) convolve(p, count, output, results, from!, pictures, before, forwardKernel);
-      else convolveDirectly(p, count, output, results, from!, pictures, window, kernel, bias);
+      const output = p.buffer(count * sampleRoom(arrangement));
+      const index = pooling && p.buffer(count * sampleRoom(arrangement));
+      const convolution = forwardKernel
+        ? new TiledConvolution(p, count, results, pictures, window.padding, forwardKernel)
+        : new DirectConvolution(p, results, pictures, window, kernel, bias);
+      const between = scratch(p, convolution.group);
+      p.point<Register[]>([from!, output, ...(index ? [index] : [])], (source, target, indices) =>
+        p.strips(count, convolution.group, moves([source, target, indices], [pictures, pooled, pooled]), (group) => {
+          if (!pooling) {
+            convolution.write(target!, source!, group);
+            return;
+          }
+          p.point<[Register]>([between!], (unpooled) => {
+            p.park([target!, indices!], () => convolution.write(unpooled, source!, group));
+            maxPool(p, group, target!, indices!, pooled, unpooled, results, pooling.window);
+          });
+        }),
+      );
       const backward = (gradient: Buffer): (Buffer | undefined)[] => {
-        const into = run.produce(node.kernel, shape);
-        if (byTiles) kernelGradient(p, count, into, gradient, results, from!, pictures, before);
-        else kernelGradientDirectly(p, count, into, gradient, results, from!, pictures, window);
+        const kernelGradient = byTiles
+          ? new TiledKernelGradient(p, count, results, pictures, window.padding)
+          : new DirectKernelGradient(p, results, pictures, window);
+        const back =
+          behind &&
+          (backwardKernel
+            ? new TiledConvolution(p, count, pictures, results, behind.padding, backwardKernel)
+            : new DirectConvolution(p, pictures, results, behind, turned!, undefined));
+        const into = back && p.buffer(count * sampleRoom(input!));
+        const most = Math.min(kernelGradient.group, back?.group ?? count);
+        const unpooledGradient = scratch(p, most);
+        const buffers = [gradient, from!, ...(into ? [into] : []), ...(index ? [index] : [])];
+        p.point<Register[]>(buffers, (slopes, source, ...others) => {
+          const target = into && others[0]!;
+          const indices = index && others.at(-1)!;
+          const pointers = moves([slopes, source, target, indices], [pooled, pictures, pictures, pooled]);
+          p.strips(count, most, pointers, (group) => {
+            const use = (slope: Register): void => {
+              kernelGradient.add(slope, source!, group);
+              back?.write(target!, slope, group);
+            };
+            if (!pooling) {
+              use(slopes!);
+              return;
+            }
+            p.point<[Register]>([unpooledGradient!], (slope) => {
+              p.park([source!, ...(target === undefined ? [] : [target])], () =>
+                maxPoolGradient(p, group, slope, results, slopes!, indices!, pooled, pooling.window),
+              );
+              p.park([slopes!, indices!], () => use(slope));
+            });
+          });
+        });
+        kernelGradient.finish(run.produce(node.kernel, shape));
         if (node.bias !== undefined) {
-          sumRows(p, rows, outputs, run.produce(node.bias, channelShape(arrangement.channels)), gradient);
+          // Pooling hands each gradient on to one pixel.
+          const rows = count * arrangement.positions;
+          sumRows(p, rows, outputs, run.produce(node.bias, channelShape(convolved.channels)), gradient);
         }
-        if (!behind || !turned) return [undefined];
-        const back = p.buffer(count * sampleRoom(input!));
-        if (backwardKernel) convolve(p, count, back, pictures, gradient, results, behind.padding, backwardKernel);
-        else convolveDirectly(p, count, back, pictures, gradient, results, behind, turned, undefined);
-        return [back];
+        return [into];
       };
       return { output, backward };
     },
@@ -263,12 +328,17 @@ function maxPooling(node: Node<'maxPool'>, { inputs: [input], inputShapes: [inpu
   return {
     arrangement,
     forward: ({ p, count }, [from]) => {
-      const output = p.buffer(count * sampleRoom(arrangement));
-      maxPool(p, count, output, results, from!, pictures, window);
+      const [output, index] = [p.buffer(count * numValues(results)), p.buffer(count * numValues(results))];
+      p.point<[Register, Register, Register]>([output, index, from!], (into, indices, source) =>
+        maxPool(p, count, into, indices, results, source, pictures, window),
+      );
       const backward = (gradient: Buffer): (Buffer | undefined)[] => {
         if (!wanted[0]) return [undefined];
-        const back = p.buffer(count * sampleRoom(input!));
-        maxPoolGradient(p, count, back, gradient, results, output, from!, pictures, window);
+        // Pixels in no window stay zero.
+        const back = p.buffer(count * numValues(pictures));
+        p.point<[Register, Register, Register]>([back, gradient, index], (into, slopes, indices) =>
+          maxPoolGradient(p, count, into, pictures, slopes, indices, results, window),
+        );
         return [back];
       };
       return { output, backward };

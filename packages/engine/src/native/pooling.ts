@@ -1,9 +1,8 @@
 /** Pooling, and its gradient. */
 import type { Window } from '../topology/network.ts';
 import { at, type Register } from './assembler.ts';
-import { fillZero } from './elementwise.ts';
 import type { Buffer, Program } from './program.ts';
-import type { Pictures } from './winograd.ts';
+import type { Pictures } from './tiles.ts';
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
@@ -44,58 +43,60 @@ function windowOffsets({ size: [height, width] }: Window, { width: pictureWidth,
   });
 }
 
+/**
+ * Max pooling of some pictures.
+ * @param index receives the number of each largest pixel in its window, as a float32: the first of equals in row-major order
+ */
 export function maxPool(
   p: Program,
   count: number,
-  into: Buffer,
+  into: Register,
+  index: Register,
   results: Pictures,
-  from: Buffer,
+  from: Register,
   pictures: Pictures,
   window: Window,
 ): void {
+  const { asm } = p;
+  const [largest, value, best, number, spare] = [0, 1, 2, 3, 4];
   const [first, ...others] = windowOffsets(window, pictures);
-  p.point<[Register, Register]>([from, into], (source, target) =>
-    forEachWindow(p, count, window, pictures, results, [source], [target], () => {
-      p.asm.load(0, at(source, first));
-      for (const other of others) p.asm.maximum(0, 0, at(source, other));
-      p.asm.store(at(target), 0);
-    }),
-  );
+  forEachWindow(p, count, window, pictures, results, [from], [into, index], () => {
+    asm.load(largest, at(from, first));
+    asm.zero(best);
+    others.forEach((offset, i) => {
+      asm.load(value, at(from, offset));
+      p.constant(number, i + 1);
+      asm.replace(best, number, 'less', largest, value, spare);
+      asm.maximum(largest, largest, value);
+    });
+    asm.store(at(into), largest);
+    asm.store(at(index), best);
+  });
 }
 
-/** The first of equals in row-major order gets the gradient. */
+/** @param into its pixels in windows are written, and no others @param index as {@link maxPool} left it */
 export function maxPoolGradient(
   p: Program,
   count: number,
-  into: Buffer,
-  gradient: Buffer,
-  results: Pictures,
-  output: Buffer,
-  from: Buffer,
+  into: Register,
   pictures: Pictures,
+  gradient: Register,
+  index: Register,
+  results: Pictures,
   window: Window,
 ): void {
-  const { size, strides } = window;
-  const covers =
-    size[0] === strides[0] &&
-    size[1] === strides[1] &&
-    results.height * size[0] === pictures.height &&
-    results.width * size[1] === pictures.width;
-  if (!covers) fillZero(p, into, count * pictures.height * pictures.width * pictures.channels);
+  const { asm } = p;
+  const [slope, best, number, part, spare] = [0, 1, 2, 3, 4];
   const offsets = windowOffsets(window, pictures);
-  p.point<[Register, Register, Register, Register]>([into, from, gradient, output], (target, source, slope, largest) =>
-    forEachWindow(p, count, window, pictures, results, [target, source], [slope, largest], () => {
-      const [left, maximum, value, part, spare] = [0, 1, 2, 3, 4];
-      p.asm.load(left, at(slope));
-      p.asm.load(maximum, at(largest));
-      offsets.forEach((offset, i) => {
-        p.asm.load(value, at(source, offset));
-        p.asm.select(part, left, 'equal', value, maximum, spare);
-        p.asm.store(at(target, offset), part);
-        if (i < offsets.length - 1) p.asm.select(left, left, 'unequal', value, maximum, spare);
-      });
-    }),
-  );
+  forEachWindow(p, count, window, pictures, results, [into], [gradient, index], () => {
+    asm.load(slope, at(gradient));
+    asm.load(best, at(index));
+    offsets.forEach((offset, i) => {
+      p.constant(number, i);
+      asm.select(part, slope, 'equal', best, number, spare);
+      asm.store(at(into, offset), part);
+    });
+  });
 }
 
 /** Means over height and width. */

@@ -151,6 +151,15 @@ export class Program {
     });
   }
 
+  /** Keeps registers on the stack while `body` runs, which can then have them for something else. */
+  park(registers: readonly Register[], body: () => void): void {
+    for (const register of registers) this.asm.push(register);
+    this.#free.push(...registers);
+    body();
+    this.#free.splice(-registers.length, registers.length);
+    for (const register of registers.toReversed()) this.asm.pop(register);
+  }
+
   /** Repeats `body`, moving pointers on after each turn; afterwards they are where they were. */
   loop(count: number, moves: readonly Move[], body: () => void): void {
     if (count === 0) return;
