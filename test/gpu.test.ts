@@ -28,6 +28,9 @@ const run = (env: NodeJS.ProcessEnv, ...args: string[]): Promise<Finished> =>
 
 const event = ({ events }: Finished, name: string) => events.find((one) => one.event === name);
 
+/** What `auto` takes on a CPU. */
+const onCpu = expect.stringMatching(/^(native|onnx)$/);
+
 describe.skipIf(skip !== undefined)(`a GPU in software${note}`, () => {
   // Chromium's driver takes some ten seconds to compile the shaders, more on a busy machine.
   it('trains when it is asked for, and its losses follow those of the CPU', { timeout: 240_000 }, async () => {
@@ -45,7 +48,7 @@ describe.skipIf(skip !== undefined)(`a GPU in software${note}`, () => {
 
   it('is not taken otherwise', async () => {
     const auto = await run(softwareOnly);
-    expect(event(auto, 'worker')).toMatchObject({ engine: 'onnx', device: 'cpu' });
+    expect(event(auto, 'worker')).toMatchObject({ engine: onCpu, device: 'cpu' });
     const asked = await run(softwareOnly, '--device', 'webgpu');
     expect(asked.code).toBe(1);
     expect(event(asked, 'error')).toMatchObject({
@@ -60,9 +63,9 @@ describe.skipIf(skip !== undefined)(`a GPU in software${note}`, () => {
     expect(code).toBe(0);
     const [{ devices, auto }] = events;
     const named = (device: string) => devices.find((one: { device: string }) => one.device === device);
-    expect(named('cpu')).toMatchObject({ engine: 'onnx', works: true, rate: expect.any(Number) });
+    expect(named('cpu')).toMatchObject({ engine: onCpu, works: true, rate: expect.any(Number) });
     expect(named('webgpu:software')).toMatchObject({ works: false, nextStep: expect.stringContaining('--software') });
-    expect(auto).toMatchObject({ engine: 'onnx', device: 'cpu' });
+    expect(auto).toMatchObject({ engine: onCpu, device: 'cpu' });
   });
 });
 
@@ -86,13 +89,13 @@ describe('a machine without a GPU', () => {
     });
   });
 
-  it('trains with plain tf.js when there is no ONNX Runtime and no TensorFlow either, and says so', async () => {
+  it('trains with plain tf.js when there is neither koffi nor ONNX Runtime nor TensorFlow, and says so', async () => {
     const hook = join(temporaryFolder(), 'missing.mjs');
     writeFileSync(
       hook,
       `import { register } from 'node:module';
       const hooks = \`export async function resolve(name, context, next) {
-        if (name !== 'onnxruntime-node' && !name.startsWith('@tensorflow/tfjs-node')) return next(name, context);
+        if (name !== 'koffi' && name !== 'onnxruntime-node' && !name.startsWith('@tensorflow/tfjs-node')) return next(name, context);
         throw Object.assign(new Error("Cannot find package '" + name + "'"), { code: 'ERR_MODULE_NOT_FOUND' });
       }\`;
       register('data:text/javascript,' + encodeURIComponent(hooks));`,
@@ -102,7 +105,9 @@ describe('a machine without a GPU', () => {
     expect(finished.code, finished.stderr).toBe(0);
     expect(event(finished, 'worker')).toMatchObject({
       engine: 'tfjs',
-      reason: expect.stringMatching(/onnx does not work here .*onnxruntime-node.*tensorflow does not work here/),
+      reason: expect.stringMatching(
+        /native does not work here .*koffi.*onnx does not work here .*onnxruntime-node.*tensorflow does not work here/,
+      ),
     });
     expect(event(finished, 'done').samples).toBe(128);
   });

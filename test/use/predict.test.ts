@@ -52,7 +52,7 @@ describe('lockstep predict', () => {
     const files = [pictureFile(0), pictureFile(1, 28, true)];
     const { code, stdout, stderr } = await lockstep(['predict', '--run', model.runDir, ...files], offline());
     expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(/run .*, mlp, engine onnx on cpu/);
+    expect(stdout).toMatch(/run .*, mlp, engine (native|onnx) on cpu/);
     expect(stdout).toMatch(/0-28\.png \(on a dark background\)\n(.*\d+\.\d\d % .*\n){3}\n/);
     expect(stdout).toMatch(/1-28-print\.png \(on a light background\)/);
   });

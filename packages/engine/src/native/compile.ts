@@ -28,7 +28,7 @@ interface PlacedLayer {
 }
 
 /** A tensor that a run leaves in the program's own memory, filled up, for a place in the sum vector. */
-export interface Produced {
+interface Produced {
   readonly start: number;
   readonly length: number;
   readonly shape: Shape3;

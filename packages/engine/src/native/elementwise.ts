@@ -10,7 +10,7 @@ const UNROLLED = 4;
  * @param floats in each, a multiple of the vector's length
  * @param body writes the code for the vectors at these places, one of each buffer
  */
-export function forEachVector(
+function forEachVector(
   p: Program,
   floats: number,
   buffers: readonly Buffer[],
@@ -20,7 +20,7 @@ export function forEachVector(
 }
 
 /** The same from where pointers point to. */
-export function vectorsAt(
+function vectorsAt(
   p: Program,
   floats: number,
   pointers: readonly Register[],

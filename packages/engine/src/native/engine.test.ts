@@ -2,30 +2,18 @@ import { createHash } from 'node:crypto';
 import { LockstepError } from '@lockstep/core';
 import { describe, expect, it } from 'vitest';
 import type { EngineConfig } from '../engine.ts';
+import { chooseEngine } from '../select.ts';
 import { describeEngineContract } from '../testing/contract.ts';
 import { randomParameters, randomSamples } from '../testing/inputs.ts';
 import { contractModels } from '../testing/models.ts';
 import { nativeModels, nativeSpecial } from '../testing/native-models.ts';
+import { here, missing, noMachineCode } from '../testing/processor.ts';
 import { parseTopology } from '../topology/parse.ts';
 import { zoo, zooNames } from '../zoo/recipes.ts';
 import type { Isa } from './assembler.ts';
 import { createNativeEngine } from './engine.ts';
-import { findIsa } from './machine.ts';
 
-/** The widest vectors here, or why there are none. */
-function widest(): Isa | string {
-  try {
-    return findIsa();
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
-const found = widest();
-const here: readonly Isa[] = found === 'avx512' ? ['avx2', 'avx512'] : found === 'avx2' ? ['avx2'] : [];
 const isas = ['avx2', 'avx512'] as const;
-const missing = (isa: Isa): string | undefined =>
-  here.includes(isa) ? undefined : here.length > 0 ? `this processor has no ${isa}` : found;
 
 for (const isa of isas) {
   describeEngineContract(`native, ${isa}`, (config) => createNativeEngine(config, isa), {
@@ -39,7 +27,7 @@ const zooModels = zooNames.map((name) => ({ name, topology: zoo[name].topology }
 
 // Once on the widest vectors: the bits are the same on the others.
 describeEngineContract('native (models of the zoo)', (config) => createNativeEngine(config), {
-  skip: here.length > 0 ? undefined : found,
+  skip: noMachineCode,
   models: zooModels,
   special: nativeSpecial,
   samplesPerParameter: 0,
@@ -72,7 +60,19 @@ describe.skipIf(both !== undefined)(`vectors of any width${both === undefined ? 
   });
 });
 
-describe.skipIf(here.length === 0)('what it cannot compute', () => {
+describe.skipIf(noMachineCode !== undefined)('what it cannot compute', () => {
+  it('is left to the next fastest engine, with the reason', async () => {
+    const strange = contractModels.find(({ name }) => name === 'conv valid')!;
+    const choose = (topology: unknown) =>
+      chooseEngine('auto', 'cpu', { network: parseTopology(topology), labelSmoothing: 0 });
+    const { kind, reason } = await choose(strange.topology);
+    expect(kind).toBe('onnx');
+    expect(reason).toBe(
+      'native does not work here (the engine "native" has no activation "tanh" (layer "even/tanh")); this is the next fastest',
+    );
+    expect(await choose(zoo.cnn.topology)).toMatchObject({ kind: 'native', device: 'cpu' });
+  });
+
   it('is refused by name, and nothing else is', async () => {
     const refused = new Map<string, string>();
     for (const { name, topology } of [...contractModels, ...nativeModels, ...zooModels]) {

@@ -62,7 +62,7 @@ export interface Layer {
 }
 
 /** Max pooling behind a convolution, done together with it, so that what lies between never leaves the cache. */
-export interface Pooling {
+interface Pooling {
   readonly window: Window;
   /** Of the pooled pictures. */
   readonly shape: readonly number[];

@@ -2,13 +2,16 @@
  * A program under construction: straight machine code over memory whose size is known when it is finished. Kernels are written
  * with its buffers, pointers and loops.
  */
-import { invariant } from '@lockstep/core';
+import { invariant, LockstepError } from '@lockstep/core';
 import { Assembler, at, type Isa, type Place, type Register, registers, type Vector } from './assembler.ts';
 
 /** Values in the widest vector: rows are filled up to a multiple of it, so that memory looks the same on all processors. */
 export const WIDEST = 16;
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 export const ALIGNMENT_BYTES = 64;
+
+/** Offsets are signed integers of 32 bits. */
+const MAX_BYTES = 2 ** 31 - 1;
 
 export const padded = (length: number): number => Math.ceil(length / WIDEST) * WIDEST;
 
@@ -21,6 +24,13 @@ export class Arena {
   /** float32 values, aligned. */
   floats(length: number): number {
     const start = this.#bytes;
+    if (start + length * FLOAT_BYTES > MAX_BYTES) {
+      throw new LockstepError(
+        'engine-failed',
+        'The engine "native" would need more than 2 GiB of memory for this micro-batch.',
+        'Use a smaller --batch-size, more --shards, or --engine onnx.',
+      );
+    }
     this.#bytes = Math.ceil((start + length * FLOAT_BYTES) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
     return start;
   }
@@ -41,7 +51,7 @@ export class Arena {
 }
 
 /** Which memory a buffer is in; each has a register that points to its beginning. */
-export const memories = {
+const memories = {
   /** What one program computes with. */
   work: registers.r15,
   /** Parameters, as kernels want them: of all programs of an engine. */

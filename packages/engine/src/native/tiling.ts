@@ -24,17 +24,15 @@ export interface Tiling {
 
 /** Coefficients of the product of (x - root), the constant one first. */
 function polynomial(roots: readonly number[]): number[] {
-  return roots.reduce(
-    (product, root) => {
-      const next = [...product, 0].map((_, i) => (product[i - 1] ?? 0) - root * (product[i] ?? 0));
-      return next;
-    },
-    [1],
-  );
+  let product = [1];
+  for (const root of roots) {
+    product = [0, ...product].map((value, i) => value - root * (product[i] ?? 0));
+  }
+  return product;
 }
 
 /** @param points all but infinity, different ones */
-export function tilingOf(points: readonly number[]): Tiling {
+function tilingOf(points: readonly number[]): Tiling {
   const span = points.length + 1;
   const size = span - WINDOW + 1;
   const filled = (row: readonly number[]): number[] => Array.from({ length: span }, (_, i) => row[i] ?? 0);

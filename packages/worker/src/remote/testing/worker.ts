@@ -37,7 +37,8 @@ export class TestWorker {
       this.pools.push(pool);
       return pool;
     };
-    const given = { url, cacheDir: temporaryFolder(), workers: 1, patience: 60, ...options };
+    // The engine that the tests' own pool has, and that every machine has.
+    const given = { url, cacheDir: temporaryFolder(), workers: 1, engine: 'onnx' as const, patience: 60, ...options };
     const events = join(given, { signal: this.#abort.signal }, { ...QUICK, createPool, ...settings });
     this.ended = this.#run(events).catch((error) => error);
   }
