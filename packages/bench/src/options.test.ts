@@ -47,7 +47,7 @@ describe('resolveBench', () => {
     [{ workers: '' }, 'workers: "" is not'],
     [{ batchSizes: '0' }, 'batchSizes: "0" is not a whole number from 1'],
     [{ remote: '300' }, 'remote: "300"'],
-    [{ engines: 'gpu' }, 'engines: "gpu" is none of auto, onnx, tensorflow, tfjs'],
+    [{ engines: 'gpu' }, 'engines: "gpu" is none of auto, native, onnx, tensorflow, tfjs'],
     [{ wire: 'fp8' }, 'wire: "fp8" is no format: give fp32, fp16, int8'],
     [{ wire: 'fp32,auto' }, 'wire: "auto" is a choice of format'],
     [{ rounds: 0 }, 'rounds'],
@@ -63,7 +63,10 @@ describe('resolveBench', () => {
 
 describe('resolveEngines and resolveAggregate', () => {
   it('have defaults of their own', () => {
-    expect(resolveEngines({})).toMatchObject({ engines: ['onnx', 'tensorflow', 'tfjs'], microBatches: [16, 64, 256] });
+    expect(resolveEngines({})).toMatchObject({
+      engines: ['native', 'onnx', 'tensorflow', 'tfjs'],
+      microBatches: [16, 64, 256],
+    });
     expect(resolveEngines({ quick: true }).microBatches).toEqual([64]);
     expect(resolveAggregate({})).toMatchObject({ synthetic: 8, parameters: 1_000_000, rounds: 12 });
   });
