@@ -1,6 +1,6 @@
 /** The model card of a finished run, `README.md` in its folder: what was trained, on what, how well, and how to do it again. */
 import { cpus } from 'node:os';
-import { describeViews, type EngineChoice } from '@lockstep/engine';
+import { describeViews, type EngineChoice, type EngineKind } from '@lockstep/engine';
 import type { DoneEvent, EpochEvent } from '@lockstep/protocol';
 import { type TrainConfig, viewsOf, withoutAccess } from './config.ts';
 import type { RunData } from './hold-out.ts';
@@ -111,7 +111,7 @@ export class ModelCard {
       `\`\`\`sh\n${command}\n\`\`\``,
       `${
         isExact(config, engines)
-          ? 'trains the same weights, whatever the number of workers and machines, on this kind of processor and engine (another rounds differently).'
+          ? `trains the same weights, whatever the number of workers and machines, ${scopeOf(engine.kind)}.`
           : 'trains like this, but to weights with other last bits: see "reduction" below.'
       } Their SHA-256, as little-endian float32 in the order of the layout, is\n\n\`\`\`\n${weightsSha256}\n\`\`\``,
       `To use them as they are:\n\n\`\`\`sh\nnpx lockstep evaluate ${path}\nnpx lockstep predict --run ${path} picture.jpg\nnpx lockstep export ${path} --format onnx\n\`\`\``,
@@ -194,7 +194,12 @@ export class ModelCard {
   }
 }
 
-/** In words. */
+/** Where an engine gives the same bits: others round differently. */
+const scopeOf = (engine: EngineKind): string =>
+  engine === 'native'
+    ? 'with this engine on any x86-64 processor that has AVX2'
+    : 'on this kind of processor and engine (another rounds differently)';
+
 /** Whether the same command ends with the same bits. */
 const isExact = ({ reduction, wire }: TrainConfig, engines: readonly string[]): boolean =>
   reduction === 'exact' && wire !== 'auto' && engines.length <= 1;
@@ -205,7 +210,7 @@ function reductionOf({ reduction, wire }: TrainConfig, engines: readonly string[
   if (reduction === 'fast') return `fast: the last bits depend on who computed what${format}`;
   if (engines.length > 1)
     return `exact, but engines of several kinds took part: the last bits depend on who computed what${format}`;
-  return `exact: the same bits whoever computes them, on one kind of processor${format}`;
+  return `exact: the same bits whoever computes them, with one kind of engine${format}`;
 }
 
 function formatOf(wire: TrainConfig['wire']): string {

@@ -12,7 +12,7 @@ import { describeData, loadData, type RunContext } from './setup.ts';
  * Trains a model and yields what happens. Leaving the loop, or aborting `context.signal`, ends the run and its threads.
  *
  * The final weights depend on the options and the data, not on `workers`: the same options give the same
- * `weightsSha256` for any number of them (on one kind of engine and processor).
+ * `weightsSha256` for any number of them (with one kind of engine, and but for `native` on one kind of processor).
  *
  * @throws LockstepError with a code and a next step; `interrupted` when aborted, after a checkpoint was saved
  */

@@ -44,7 +44,7 @@ export interface Evaluation {
 
 /**
  * Computes gradients of one model on one device. Calls must not overlap. The same parameters, samples and key give the
- * same bits in every instance of one kind of engine on one kind of processor.
+ * same bits in every instance of one kind of engine on one kind of processor; of `native` on every processor.
  */
 export interface Engine {
   readonly kind: EngineKind;

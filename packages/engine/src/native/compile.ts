@@ -2,20 +2,12 @@
 import { type LayerNode, type Network, numElements } from '../topology/network.ts';
 import type { Isa } from './assembler.ts';
 import { addBuffers, scalePixels } from './elementwise.ts';
-import {
-  type Arrangement,
-  type Forward,
-  isGroupable,
-  type Layer,
-  layerOf,
-  type Run,
-  rectifying,
-  sampleRoom,
-} from './layers.ts';
+import { isGroupable, layerOf, rectifying } from './layers.ts';
 import { Code, Memory } from './machine.ts';
 import { isDense, ParameterMemory, roomOf, type Shape3 } from './parameters.ts';
 import { isTiling } from './pooling.ts';
 import { Arena, type Buffer, Program, padded } from './program.ts';
+import { type Arrangement, type Forward, type Layer, type Run, sampleRoom } from './rule.ts';
 
 /** Micro-batches whose gradients are added up in registers. */
 const MAX_GROUP = 8;

@@ -1,0 +1,90 @@
+/** Dense layers: a product forward, two backward. */
+import { reluGradient, sumPartsOfRows, transpose } from './elementwise.ts';
+import { multiply } from './gemm.ts';
+import { channelShape, type Shape3 } from './parameters.ts';
+import { type Buffer, padded } from './program.ts';
+import type { Layer, Node, Place } from './rule.ts';
+
+const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
+
+/** Rows of the input that stay in the cache while the kernel goes by. */
+const CHUNK_ROWS = 64;
+
+export function dense(node: Node<'dense'>, { parameters, inputs: [input], relu: rectified, wanted }: Place): Layer {
+  const { positions, outer, channels, room } = input!;
+  const units = node.shape.at(-1)!;
+  const columns = padded(units);
+  const depth = outer * room;
+  const shape: Shape3 = { outer, inner: channels, columns: units, innerRoom: room, columnsRoom: columns };
+  const kernel = parameters.place(node.kernel, shape);
+  const bias = node.bias === undefined ? undefined : parameters.place(node.bias, channelShape(units));
+  const transposed = wanted[0]
+    ? parameters.derive(depth * columns, (p, into) => transpose(p, depth, columns, into, depth, kernel, columns))
+    : undefined;
+  const [inputRow, outputRow] = [depth * FLOAT_BYTES, columns * FLOAT_BYTES];
+  return {
+    arrangement: { positions, outer: 1, channels: units, room: columns },
+    forward: (run, [from]) => {
+      const { p, count } = run;
+      const rows = count * positions;
+      const parts = run.counts.map((samples) => samples * positions);
+      const output = p.buffer(rows * columns);
+      p.point<[number, number, number]>([output, from!, kernel], (into, left, right) =>
+        p.strips(
+          rows,
+          CHUNK_ROWS,
+          [
+            [into, outputRow],
+            [left, inputRow],
+          ],
+          (rows) =>
+            multiply(p, into, left, right, {
+              rows,
+              columns,
+              depth: [{ count: depth, left: FLOAT_BYTES, right: outputRow }],
+              leftRows: inputRow,
+              intoRow: outputRow,
+              start: bias ?? 'zero',
+              relu: rectified,
+            }),
+        ),
+      );
+      const backward = (gradient: Buffer): (Buffer | undefined)[] => {
+        let slope = gradient;
+        if (rectified) {
+          slope = p.buffer(rows * columns);
+          reluGradient(p, rows * columns, slope, gradient, output);
+        }
+        p.point<[number, number, number]>([run.produce(node.kernel, shape), from!, slope], (into, left, right) =>
+          multiply(p, into, left, right, {
+            rows: depth,
+            columns,
+            depth: [{ count: rows, left: inputRow, right: outputRow }],
+            parts,
+            order: 'rows',
+            leftRows: FLOAT_BYTES,
+            intoRow: outputRow,
+            start: 'zero',
+          }),
+        );
+        if (node.bias !== undefined) {
+          sumPartsOfRows(p, parts, columns, run.produce(node.bias, channelShape(units)), slope);
+        }
+        if (!transposed) return [undefined];
+        const back = p.buffer(rows * depth);
+        p.point<[number, number, number]>([back, slope, transposed], (into, left, right) =>
+          multiply(p, into, left, right, {
+            rows,
+            columns: depth,
+            depth: [{ count: columns, left: FLOAT_BYTES, right: inputRow }],
+            leftRows: outputRow,
+            intoRow: inputRow,
+            start: 'zero',
+          }),
+        );
+        return [back];
+      };
+      return { output, backward };
+    },
+  };
+}
