@@ -23,7 +23,7 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const numWorkers = Number(values.workers);
-const samplesPerBlock = { mlp: 60_000, cnn: 6144, resnet: 1024 };
+const samplesPerBlock = { mlp: 60_000, cnn: 12_288, resnet: 4096 };
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-remote-'));
 let numRuns = 0;
 

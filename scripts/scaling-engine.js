@@ -1,10 +1,11 @@
 /** Thread of scaling.js: times the engine by itself. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { createEngine, parseTopology, zoo } from '@lockstep/engine';
+import { parseTopology, zoo } from '@lockstep/engine';
+import { openDefaultEngine } from './default-engine.js';
 
 const { model, microBatch, shards, numSamples } = workerData;
 const network = parseTopology(zoo[model].topology);
-const engine = await createEngine('onnx', { network, labelSmoothing: 0 }, 'cpu');
+const engine = await openDefaultEngine(network);
 const { layout, inputShape } = network;
 engine.setParameters(Float32Array.from({ length: layout.numParameters }, () => (Math.random() - 0.5) / 10));
 const size = inputShape.reduce((product, dimension) => product * dimension, 1);

@@ -26,7 +26,7 @@ const rounds = Number(values.rounds);
 const shards = 8;
 const batchSize = 512;
 /** Training samples per block: one to two seconds of work for one thread. */
-const samplesPerBlock = { mlp: 60_000, cnn: 6144, resnet: 1024 };
+const samplesPerBlock = { mlp: 60_000, cnn: 12_288, resnet: 4096 };
 
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-scaling-'));
 let numRuns = 0;

@@ -5,7 +5,8 @@
  */
 import { parseArgs } from 'node:util';
 import { initializeParameters } from '@lockstep/core';
-import { chooseEngine, createEngine, parseTopology, zoo } from '@lockstep/engine';
+import { parseTopology, zoo } from '@lockstep/engine';
+import { openDefaultEngine } from '../default-engine.js';
 import { serve } from './lines.js';
 
 const { values } = parseArgs({
@@ -18,9 +19,7 @@ const { values } = parseArgs({
 });
 const batch = Number(values.batch);
 const network = parseTopology(zoo[values.model].topology);
-const config = { network, labelSmoothing: 0 };
-const { kind, device } = await chooseEngine('auto', 'cpu', config);
-const engine = await createEngine(kind, config, device);
+const engine = await openDefaultEngine(network);
 const { layout, inputShape } = network;
 const size = inputShape.reduce((product, dimension) => product * dimension, 1);
 const parameters = new Float32Array(layout.numParameters);

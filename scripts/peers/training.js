@@ -7,7 +7,7 @@ import { Subject } from './subject.js';
 
 const BATCH = 512;
 /** Of a block, which is an epoch: a second or more of work, in whole batches. */
-const samplesPerBlock = { mlp: 117 * BATCH, cnn: 12 * BATCH, resnet: 4 * BATCH };
+const samplesPerBlock = { mlp: 117 * BATCH, cnn: 24 * BATCH, resnet: 8 * BATCH };
 /** tf.js in plain JavaScript takes up to seconds for one picture of a net with convolutions. */
 const samplesOfTfjs = { mlp: 4 * BATCH, cnn: 32, resnet: 8 };
 /** Rounds in which the variants of one peer are tried. */
