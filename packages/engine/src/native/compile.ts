@@ -152,6 +152,11 @@ export class CompiledNetwork {
     const { nodes, inputShape } = this.#network;
     const consumers = new Map<string, LayerNode[]>();
     for (const node of nodes) for (const id of node.inputs) consumers.set(id, [...(consumers.get(id) ?? []), node]);
+    /** The node that reads a node, if there is just one. */
+    const only = ({ id }: LayerNode): LayerNode | undefined => {
+      const [next, ...others] = consumers.get(id) ?? [];
+      return others.length === 0 ? next : undefined;
+    };
     const [height, width, channels] = inputShape;
     const arrangements = new Map<string, Arrangement>([
       [nodes[0]!.id, { positions: height * width, outer: 1, channels, room: channels }],
@@ -161,17 +166,20 @@ export class CompiledNetwork {
     const merged = new Set<string>();
     return nodes.slice(1).map((node) => {
       const inputs = node.inputs.map((id) => arrangements.get(id)!);
-      const [next, ...others] = consumers.get(node.id) ?? [];
-      const follows = others.length === 0 ? next : undefined;
-      const relu = rectifying.has(node.kind) && follows?.kind === 'activation' && follows.activation === 'relu';
-      const pool = node.kind === 'conv2d' && follows?.kind === 'maxPool' && isTiling(follows.window);
-      if (relu || pool) merged.add(follows!.id);
+      const next = only(node);
+      const isRelu = next?.kind === 'activation' && next.activation === 'relu';
+      const relu = isRelu && rectifying.has(node.kind);
+      // A ReLU between convolution and pooling can as well come behind both: there are fewer pixels.
+      const last = isRelu ? only(next) : next;
+      const pool = node.kind === 'conv2d' && last?.kind === 'maxPool' && isTiling(last.window) ? last : undefined;
+      if (relu) merged.add(next.id);
+      if (pool) merged.add(pool.id);
       const place = {
         parameters: this.parameters,
         inputs,
         inputShapes: node.inputs.map((id) => shapes.get(id)!),
         relu,
-        pooling: pool ? follows : undefined,
+        pooling: pool,
         wanted: node.inputs.map((id) => this.#trainable.has(id)),
       };
       const layer = merged.has(node.id) ? done(inputs[0]!) : layerOf(node, place);

@@ -57,7 +57,7 @@ export function conv2d(node: Node<'conv2d'>, place: Place): Layer {
   const turned = wanted[0]
     ? parameters.derive(roomOf(shape), (p, into) => turnedKernel(p, into, kernel, taps, inputs, outputs))
     : undefined;
-  const byTiles = isSmallWindow(window) && wanted[0] && bias === undefined;
+  const byTiles = isSmallWindow(window) && wanted[0];
   const transform = (from: Buffer, depth: number, into: Pictures): Buffer =>
     parameters.derive(transformedLength(into, depth), (p, buffer) => transformKernel(p, buffer, from, depth, into));
   const forwardKernel = byTiles ? transform(kernel, inputs, results) : undefined;
@@ -80,7 +80,7 @@ export function conv2d(node: Node<'conv2d'>, place: Place): Layer {
       const output = p.buffer(count * sampleRoom(arrangement));
       const index = pooling && p.buffer(count * sampleRoom(arrangement));
       const convolution = forwardKernel
-        ? new TiledConvolution(p, count, results, pictures, window.padding, forwardKernel)
+        ? new TiledConvolution(p, count, results, pictures, window.padding, forwardKernel, bias)
         : new DirectConvolution(p, results, pictures, window, kernel, bias);
       const between = scratch(p, convolution.group);
       p.point<Register[]>([from!, output, ...(index ? [index] : [])], (source, target, indices) =>
@@ -102,7 +102,7 @@ export function conv2d(node: Node<'conv2d'>, place: Place): Layer {
         const back =
           behind &&
           (backwardKernel
-            ? new TiledConvolution(p, count, pictures, results, behind.padding, backwardKernel)
+            ? new TiledConvolution(p, count, pictures, results, behind.padding, backwardKernel, undefined)
             : new DirectConvolution(p, pictures, results, behind, turned!, undefined));
         const into = back && p.buffer(count * sampleRoom(input!));
         const most = Math.min(kernelGradient.group, back?.group ?? count);

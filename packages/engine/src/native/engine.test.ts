@@ -68,7 +68,7 @@ describe.skipIf(noMachineCode !== undefined)('what it cannot compute', () => {
     const { kind, reason } = await choose(strange.topology);
     expect(kind).toBe('onnx');
     expect(reason).toBe(
-      'native does not work here (the engine "native" has no activation "tanh" (layer "even/tanh")); this is the next fastest',
+      'native does not work here (The engine "native" has no activation "tanh" (layer "even/tanh").); this is the next fastest',
     );
     expect(await choose(zoo.cnn.topology)).toMatchObject({ kind: 'native', device: 'cpu' });
   });
@@ -87,26 +87,26 @@ describe.skipIf(noMachineCode !== undefined)('what it cannot compute', () => {
     }
     expect(Object.fromEntries(refused)).toMatchInlineSnapshot(`
       {
-        "AveragePooling2D overlapping": "the engine "native" has no layer of the kind "averagePool" (layer "overlap")",
-        "AveragePooling2D same": "the engine "native" has no layer of the kind "averagePool" (layer "uneven")",
-        "AveragePooling2D valid": "the engine "native" has no layer of the kind "averagePool" (layer "halves")",
-        "MaxPooling2D overlapping": "the engine "native" has no max pooling with overlapping or padded windows (layer "overlap")",
-        "MaxPooling2D same": "the engine "native" has no max pooling with overlapping or padded windows (layer "uneven")",
-        "MaxPooling2D valid": "the engine "native" has no max pooling with overlapping or padded windows (layer "oblong")",
-        "activation layers and dropout": "the engine "native" has no activation "gelu" (layer "a_gelu/gelu")",
-        "batch normalization": "the engine "native" has no activation "tanh" (layer "hidden_tanh/tanh")",
-        "batch normalization of the picture": "the engine "native" has no batch normalization of the picture itself (layer "picture_norm")",
-        "conv of many channels": "the engine "native" has no activation "tanh" (layer "same/tanh")",
-        "conv same": "the engine "native" has no activation "sigmoid" (layer "even/sigmoid")",
-        "conv strides": "the engine "native" has no activation "relu6" (layer "skipping/relu6")",
-        "conv valid": "the engine "native" has no activation "tanh" (layer "even/tanh")",
-        "dense activations": "the engine "native" has no activation "tanh" (layer "tanh/tanh")",
-        "dense on a sequence": "the engine "native" has no reshaping of channels that are no multiple of 16 (layer "rows")",
-        "depthwise": "the engine "native" has no layer of the kind "depthwiseConv2d" (layer "plain")",
-        "padding and branches": "the engine "native" has no layer of the kind "zeroPad" (layer "pad")",
-        "relu6 and softmax in the middle": "the engine "native" has no activation "relu6" (layer "relu6/relu6")",
-        "residual, Keras 2": "the engine "native" has no layer of the kind "depthwiseConv2d" (layer "third")",
-        "residual, Keras 3": "the engine "native" has no layer of the kind "depthwiseConv2d" (layer "third")",
+        "AveragePooling2D overlapping": "The engine "native" has no layer of the kind "averagePool" (layer "overlap").",
+        "AveragePooling2D same": "The engine "native" has no layer of the kind "averagePool" (layer "uneven").",
+        "AveragePooling2D valid": "The engine "native" has no layer of the kind "averagePool" (layer "halves").",
+        "MaxPooling2D overlapping": "The engine "native" has no max pooling with overlapping or padded windows (layer "overlap").",
+        "MaxPooling2D same": "The engine "native" has no max pooling with overlapping or padded windows (layer "uneven").",
+        "MaxPooling2D valid": "The engine "native" has no max pooling with overlapping or padded windows (layer "oblong").",
+        "activation layers and dropout": "The engine "native" has no activation "gelu" (layer "a_gelu/gelu").",
+        "batch normalization": "The engine "native" has no activation "tanh" (layer "hidden_tanh/tanh").",
+        "batch normalization of the picture": "The engine "native" has no batch normalization of the picture itself (layer "picture_norm").",
+        "conv of many channels": "The engine "native" has no activation "tanh" (layer "same/tanh").",
+        "conv same": "The engine "native" has no activation "sigmoid" (layer "even/sigmoid").",
+        "conv strides": "The engine "native" has no activation "relu6" (layer "skipping/relu6").",
+        "conv valid": "The engine "native" has no activation "tanh" (layer "even/tanh").",
+        "dense activations": "The engine "native" has no activation "tanh" (layer "tanh/tanh").",
+        "dense on a sequence": "The engine "native" has no reshaping of channels that are no multiple of 16 (layer "rows").",
+        "depthwise": "The engine "native" has no layer of the kind "depthwiseConv2d" (layer "plain").",
+        "padding and branches": "The engine "native" has no layer of the kind "zeroPad" (layer "pad").",
+        "relu6 and softmax in the middle": "The engine "native" has no activation "relu6" (layer "relu6/relu6").",
+        "residual, Keras 2": "The engine "native" has no layer of the kind "depthwiseConv2d" (layer "third").",
+        "residual, Keras 3": "The engine "native" has no layer of the kind "depthwiseConv2d" (layer "third").",
       }
     `);
   });

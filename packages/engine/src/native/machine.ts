@@ -36,7 +36,7 @@ function library(): Library {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new LockstepError(
       'engine-unavailable',
-      `the engine "native" writes machine code for Linux on x86-64, and this is ${process.platform} on ${process.arch}`,
+      `The engine "native" writes machine code for Linux on x86-64, and this is ${process.platform} on ${process.arch}.`,
       'Use --engine auto, which takes the fastest that works.',
     );
   }
@@ -87,7 +87,11 @@ export class Code {
 }
 
 const refused = (what: string): LockstepError =>
-  new LockstepError('engine-unavailable', what, 'Use --engine auto, which takes the fastest that works.');
+  new LockstepError(
+    'engine-unavailable',
+    `The engine "native" does not work here: ${what}.`,
+    'Use --engine auto, which takes the fastest that works.',
+  );
 
 /** Memory for an arena, zero but for its constants. */
 export class Memory {

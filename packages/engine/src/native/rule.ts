@@ -66,7 +66,7 @@ export type Node<Kind extends LayerNode['kind']> = Extract<LayerNode, { kind: Ki
 export const unsupported = (what: string): LockstepError =>
   new LockstepError(
     'engine-unavailable',
-    `the engine "native" has no ${what}`,
+    `The engine "native" has no ${what}.`,
     'Use --engine auto, which takes the fastest that works.',
   );
 

@@ -2,7 +2,7 @@
 import { invariant } from '@lockstep/core';
 import { at, type Place, type Register, type Vector } from './assembler.ts';
 import { copyRows } from './elementwise.ts';
-import { type Buffer, type Program, WIDEST } from './program.ts';
+import { type Buffer, type Move, type Program, WIDEST } from './program.ts';
 import { chooseTiling, type Matrix, type Tiling } from './tiling.ts';
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
@@ -173,9 +173,17 @@ export class Tiles {
 
   /**
    * Goes over the tiles of one picture. Moves `canvas` on by whole tiles and `transformed` by one row of channels each.
+   * @param perChannel what is the same for all tiles, such as biases
    * @param body for one vector of channels
    */
-  each(canvas: Register, width: number, transformed: Register, channels: number, body: () => void): void {
+  each(
+    canvas: Register,
+    width: number,
+    transformed: Register,
+    channels: number,
+    perChannel: readonly Register[],
+    body: () => void,
+  ): void {
     const p = this.#p;
     const pixel = channels * FLOAT_BYTES;
     const { size } = this.tiling;
@@ -195,10 +203,7 @@ export class Tiles {
           () =>
             p.loop(
               channels / p.lanes,
-              [
-                [canvas, p.vectorBytes],
-                [transformed, p.vectorBytes],
-              ],
+              [canvas, transformed, ...perChannel].map((pointer): Move => [pointer, p.vectorBytes]),
               body,
             ),
         ),
@@ -255,7 +260,7 @@ export class ToTiles {
           copyRows(p, height, width * channels, [from, width * pixel], [target, canvas.width * pixel]),
         );
         p.point<[Register]>([this.#canvas], (source) =>
-          this.#tiles.each(source, canvas.width, into, channels, () =>
+          this.#tiles.each(source, canvas.width, into, channels, [], () =>
             this.#transform.tile(
               (row, column) => at(source, (row * canvas.width + column) * pixel),
               (row, column, value) => p.asm.store(at(into, (row * this.#tiles.tiling.span + column) * position), value),
@@ -275,9 +280,12 @@ export class FromTiles {
   readonly #transform: TileTransform;
   /** Where tiles go that reach over the edge. */
   readonly #canvas: Buffer | undefined;
+  readonly #bias: Buffer | undefined;
 
-  constructor(p: Program, tiles: Tiles, pictures: Pictures) {
+  /** @param bias added to all pixels, one value a channel */
+  constructor(p: Program, tiles: Tiles, pictures: Pictures, bias: Buffer | undefined) {
     this.#p = p;
+    this.#bias = bias;
     this.#tiles = tiles;
     this.#pictures = pictures;
     this.#transform = new TileTransform(p, tiles.tiling.result);
@@ -294,13 +302,20 @@ export class FromTiles {
     const pixel = channels * FLOAT_BYTES;
     const position = spaced(groupTiles * channels) * FLOAT_BYTES;
     this.#transform.prepare();
-    const transform = (target: Register): void =>
-      this.#tiles.each(target, canvas.width, from, channels, () =>
-        this.#transform.tile(
-          (row, column) => at(from, (row * span + column) * position),
-          (row, column, value) => p.asm.store(at(target, (row * canvas.width + column) * pixel), value),
-        ),
-      );
+    const transform = (target: Register): void => {
+      const tiles = (bias: Register | undefined): void =>
+        this.#tiles.each(target, canvas.width, from, channels, bias === undefined ? [] : [bias], () =>
+          this.#transform.tile(
+            (row, column) => at(from, (row * span + column) * position),
+            (row, column, value) => {
+              if (bias !== undefined) p.asm.add(value, value, at(bias));
+              p.asm.store(at(target, (row * canvas.width + column) * pixel), value);
+            },
+          ),
+        );
+      if (this.#bias) p.point<[Register]>([this.#bias], (bias) => tiles(bias));
+      else tiles(undefined);
+    };
     p.loop(
       count,
       [

@@ -54,8 +54,19 @@ export class TiledConvolution implements Convolution {
   readonly #toTiles: ToTiles;
   readonly #fromTiles: FromTiles;
 
-  /** @param kernel as {@link transformKernel} left it */
-  constructor(p: Program, count: number, results: Pictures, pictures: Pictures, before: Before, kernel: Buffer) {
+  /**
+   * @param kernel as {@link transformKernel} left it
+   * @param bias [channels of the results]
+   */
+  constructor(
+    p: Program,
+    count: number,
+    results: Pictures,
+    pictures: Pictures,
+    before: Before,
+    kernel: Buffer,
+    bias: Buffer | undefined,
+  ) {
     this.#p = p;
     this.#kernel = kernel;
     this.#inputs = pictures.channels;
@@ -66,7 +77,7 @@ export class TiledConvolution implements Convolution {
     this.#transformed = tiles.buffer(pictures.channels);
     this.#products = tiles.buffer(results.channels);
     this.#toTiles = new ToTiles(p, tiles, tiles.tiling.picture, pictures, before);
-    this.#fromTiles = new FromTiles(p, tiles, results);
+    this.#fromTiles = new FromTiles(p, tiles, results, bias);
   }
 
   write(into: Register, from: Register, count: number): void {
