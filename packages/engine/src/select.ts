@@ -157,8 +157,9 @@ async function tryGpus(
   let cpuRate = 0;
   for (const kind of onCpu) {
     const cpu = await trial('cpu', kind);
-    if (cpu.works) cpuRate = Math.max(cpuRate, cpu.rate!);
-    if (cpuRate > 0) break;
+    if (!cpu.works) continue;
+    cpuRate = cpu.rate!;
+    break;
   }
   return weigh(rates, cpuRate, numThreads);
 }

@@ -66,8 +66,10 @@ class Thread {
   #reduction: { key: string; plan: Reduction } | undefined;
 
   static async open(setup: ThreadSetup): Promise<Thread> {
-    const kernels = loadKernels(setup.memory);
-    return new Thread(setup, await accelerate(kernels, setup.memory));
+    const { memory, layout } = setup;
+    const kernels = loadKernels(memory);
+    // Only products of matrices become faster.
+    return new Thread(setup, layout.matrixScratch.length > 0 ? await accelerate(kernels, memory) : kernels);
   }
 
   private constructor(setup: ThreadSetup, kernels: KernelFunctions) {
@@ -402,11 +404,11 @@ class Thread {
   }
 }
 
-let thread: Thread | undefined;
+let thread: Promise<Thread> | undefined;
 
 /** Piscina's entry: carries out one task. */
 export default async function run(task: Task): Promise<TaskResults[Task['kind']]> {
   invariant(workerData, 'the pool hands its setup to every thread');
-  thread ??= await Thread.open(workerData as ThreadSetup);
-  return thread.run(task);
+  thread ??= Thread.open(workerData as ThreadSetup);
+  return (await thread).run(task);
 }

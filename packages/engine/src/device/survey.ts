@@ -91,7 +91,7 @@ export async function surveyDevices(config: EngineConfig, options: SurveyOptions
     const result = isUntried ? UNTRIED : await tryEngineApart(config, order, deadlineMs, signal);
     // Plain tf.js and TensorFlow say themselves where they run.
     const found = device === 'auto' && result.works ? result.device : device;
-    const onCpu = engine === 'onnx' || engine === 'native' ? device === 'cpu' : found !== 'cuda';
+    const onCpu = engine === 'onnx' ? device === 'cpu' : found !== 'cuda';
     devices.push({ engine, device: found, hardware: onCpu ? cpu : hardwareOf(found, cards, drivers), result });
   }
   return { devices, numThreads, auto: wouldTake(devices, numThreads) };
@@ -108,7 +108,7 @@ function wouldTake(devices: readonly DeviceReport[], numThreads: number): Survey
   const gpus = working.filter(({ engine, device }) => engine === 'onnx' && candidates.includes(device));
   const weighed = gpus.length > 0 ? weigh(gpus, cpu?.rate ?? 0, numThreads) : undefined;
   if (weighed?.device !== undefined) return { engine: 'onnx', device: weighed.device, reason: weighed.reason };
-  const next = cpu ?? working.find(({ engine }) => engine === 'tensorflow' || engine === 'tfjs');
+  const next = cpu ?? working.find(({ engine }) => engine !== 'onnx');
   if (!next) return undefined;
   const { engine, device } = next;
   const reason = cpu ? 'no GPU that works here, and the fastest engine without one' : 'the next fastest that works';

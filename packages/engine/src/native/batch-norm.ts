@@ -20,7 +20,7 @@ const vectorsOf = (p: Program): number => (p.asm.isa === 'avx512' ? 4 : 2);
 
 const numRows = ({ count, pixels }: Rows): number => count * pixels;
 
-/** Goes over vectors of channels. Pointers in `moves` move on by a vector each. */
+/** Goes over vectors of channels, some at a time; `pointers` move on with them. */
 function channelStrips(
   p: Program,
   { channels }: Rows,
@@ -37,8 +37,8 @@ function channelStrips(
 
 /**
  * Sums over all rows of terms, for some vectors of channels.
- * @param accumulate adds a row's terms to the vectors of one part; told the number of the channel vector
- * @param parts first of the vectors for the parts' sums @param totals and of those for the whole
+ * @param parts first of the vectors for the sums of one part @param totals and of those for the whole
+ * @param accumulate adds a row's terms to the sums of its part
  */
 function sumParts(
   p: Program,

@@ -7,7 +7,7 @@ import { Code, Memory } from './machine.ts';
 import { isDense, ParameterMemory, roomOf, type Shape3 } from './parameters.ts';
 import { isTiling } from './pooling.ts';
 import { Arena, type Buffer, Program, padded } from './program.ts';
-import { type Arrangement, type Forward, type Layer, type Run, sampleRoom } from './rule.ts';
+import { type Arrangement, type Forward, type Layer, passing, type Run, sampleRoom } from './rule.ts';
 
 /** Micro-batches whose gradients are added up in registers. */
 const MAX_GROUP = 8;
@@ -182,7 +182,7 @@ export class CompiledNetwork {
         pooling: pool,
         wanted: node.inputs.map((id) => this.#trainable.has(id)),
       };
-      const layer = merged.has(node.id) ? done(inputs[0]!) : layerOf(node, place);
+      const layer = merged.has(node.id) ? passing(inputs[0]!) : layerOf(node, place);
       arrangements.set(node.id, layer.arrangement);
       return { node, layer };
     });
@@ -217,12 +217,6 @@ export class CompiledNetwork {
     return p.finish();
   }
 }
-
-/** What a layer before it has done already. */
-const done = (arrangement: Arrangement): Layer => ({
-  arrangement,
-  forward: (_, [from]) => ({ output: from!, backward: (gradient) => [gradient] }),
-});
 
 /** Nodes with parameters, and all behind them. */
 function findTrainable({ nodes }: Network): Set<string> {

@@ -114,7 +114,7 @@ function tile(
   into: Register,
   left: Register,
   right: Register,
-  { depth, parts = [0], leftRows, intoRow, start, relu }: Product,
+  { depth, parts, leftRows, intoRow, start, relu }: Product,
   firstRow: number,
   rows: number,
   vectors: number,
@@ -169,7 +169,7 @@ function tile(
       },
     );
   };
-  if (parts.length === 1) {
+  if (parts === undefined || parts.length === 1) {
     begin();
     along(depth);
   } else {

@@ -7,8 +7,18 @@ import { dense } from './dense-layer.ts';
 import { addBuffers, multiplyBuffers, relu, reluGradient, scaleBuffer } from './elementwise.ts';
 import type { Shape3 } from './parameters.ts';
 import { globalAveragePool, globalAveragePoolGradient, isTiling, maxPool, maxPoolGradient } from './pooling.ts';
-import { type Buffer, padded } from './program.ts';
-import { type Layer, type Node, type Place, pictureArrangement, picturesOf, sampleRoom, unsupported } from './rule.ts';
+import { type Buffer, padded, WIDEST } from './program.ts';
+import {
+  type Arrangement,
+  type Layer,
+  type Node,
+  type Place,
+  passing,
+  pictureArrangement,
+  picturesOf,
+  sampleRoom,
+  unsupported,
+} from './rule.ts';
 import { numValues } from './tiles.ts';
 
 /** Kinds that do a ReLU that follows them. */
@@ -17,10 +27,15 @@ export const rectifying: ReadonlySet<LayerNode['kind']> = new Set(['dense', 'bat
 /** Whether several micro-batches can be computed as one: nothing but kernels' gradients must go over all samples of one. */
 export const isGroupable = ({ kind }: LayerNode): boolean => kind !== 'batchNorm' && kind !== 'conv2d';
 
+/** The picture as it comes in is the only value whose channels are not filled up. */
+function refusePicture(what: string, { id }: LayerNode, { room }: Arrangement): void {
+  if (room % WIDEST !== 0) throw unsupported(`${what} of the picture itself (layer "${id}")`);
+}
+
 function maxPooling(node: Node<'maxPool'>, { inputs: [input], inputShapes: [inputShape], wanted }: Place): Layer {
   const { window } = node;
   if (!isTiling(window)) throw unsupported(`max pooling with overlapping or padded windows (layer "${node.id}")`);
-  if (input!.room % padded(1) !== 0) throw unsupported(`pooling of the picture itself (layer "${node.id}")`);
+  refusePicture('pooling', node, input!);
   const arrangement = pictureArrangement(node.shape);
   const results = picturesOf(node.shape, arrangement);
   const pictures = picturesOf(inputShape!, input!);
@@ -49,7 +64,7 @@ function averagePooling(
   node: Node<'globalAveragePool'>,
   { inputs: [input], inputShapes: [inputShape], wanted }: Place,
 ): Layer {
-  if (input!.room % padded(1) !== 0) throw unsupported(`pooling of the picture itself (layer "${node.id}")`);
+  refusePicture('pooling', node, input!);
   const pictures = picturesOf(inputShape!, input!);
   return {
     arrangement: { ...input!, positions: 1 },
@@ -73,17 +88,17 @@ function reshape(node: Node<'reshape'>, { inputs: [input] }: Place): Layer {
   const isFlat = node.shape.length === 1;
   const depth = node.shape.at(-1)!;
   if (!isFlat && (channels !== room || padded(depth) !== depth)) {
-    throw unsupported(`reshaping of channels that are no multiple of ${padded(1)} (layer "${node.id}")`);
+    throw unsupported(`reshaping of channels that are no multiple of ${WIDEST} (layer "${node.id}")`);
   }
   const arrangement = isFlat
     ? { positions: 1, outer: positions * outer, channels, room }
     : { positions: (positions * outer * channels) / depth, outer: 1, channels: depth, room: depth };
-  return { arrangement, forward: (_, [from]) => ({ output: from!, backward: (gradient) => [gradient] }) };
+  return passing(arrangement);
 }
 
 function activation(node: Node<'activation'>, { inputs: [input] }: Place): Layer {
   if (node.activation !== 'relu') throw unsupported(`activation "${node.activation}" (layer "${node.id}")`);
-  if (sampleRoom(input!) % padded(1) !== 0) throw unsupported(`activation of the picture itself (layer "${node.id}")`);
+  if (sampleRoom(input!) % WIDEST !== 0) throw unsupported(`activation of the picture itself (layer "${node.id}")`);
   return {
     arrangement: input!,
     forward: ({ p, count }, [from]) => {
@@ -101,7 +116,7 @@ function activation(node: Node<'activation'>, { inputs: [input] }: Place): Layer
 }
 
 function dropout(node: Node<'dropout'>, { inputs: [input] }: Place): Layer {
-  if (input!.room % padded(1) !== 0) throw unsupported(`dropout of the picture itself (layer "${node.id}")`);
+  refusePicture('dropout', node, input!);
   return {
     arrangement: input!,
     forward: (run, [from]) => {
@@ -123,7 +138,7 @@ function dropout(node: Node<'dropout'>, { inputs: [input] }: Place): Layer {
 
 function batchNorm(node: Node<'batchNorm'>, { parameters, inputs: [input], relu: rectified, wanted }: Place): Layer {
   const { positions, outer, channels, room } = input!;
-  if (room % padded(1) !== 0) throw unsupported(`batch normalization of the picture itself (layer "${node.id}")`);
+  refusePicture('batch normalization', node, input!);
   const row = outer * room;
   const shape: Shape3 = { outer: 1, inner: outer, columns: channels, innerRoom: outer, columnsRoom: room };
   const place = (name: string): Buffer => parameters.place(name, shape);

@@ -16,7 +16,7 @@ function argMax(values: Float32Array, start: number, length: number): number {
   return best;
 }
 
-/** Writes probabilities in place of a row's logits. @returns log of the sum of exponentials, less the largest logit, and that logit */
+/** Softmax of a row of logits. @param into receives the probabilities @returns log of the sum of the logits' exponentials */
 function softmax(values: Float32Array, start: number, length: number, into: Float64Array): number {
   let largest = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < length; i++) largest = Math.max(largest, values[start + i]!);

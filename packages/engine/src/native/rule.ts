@@ -62,6 +62,12 @@ export interface Place {
 
 export type Node<Kind extends LayerNode['kind']> = Extract<LayerNode, { kind: Kind }>;
 
+/** A layer with nothing to compute: what it reads is what it gives, in whatever arrangement. */
+export const passing = (arrangement: Arrangement): Layer => ({
+  arrangement,
+  forward: (_, [from]) => ({ output: from!, backward: (gradient) => [gradient] }),
+});
+
 /** The error for what no rule is written for. */
 export const unsupported = (what: string): LockstepError =>
   new LockstepError(
