@@ -31,8 +31,10 @@ export class FrameError extends Error {
 
 export interface Frame<Message> {
   readonly message: Message;
-  /** View into the received bytes. */
+  /** View into {@link bytes}. */
   readonly payload: Uint8Array;
+  /** All that was received. */
+  readonly bytes: Uint8Array;
 }
 
 const NOTHING: readonly Uint8Array[] = [];
@@ -81,5 +83,5 @@ function decode<Message>(bytes: Uint8Array, schema: z.ZodType<Message>, maxHeade
   }
   const parsed = schema.safeParse(message);
   if (!parsed.success) throw new FrameError(`a message that is not valid: ${z.prettifyError(parsed.error)}`);
-  return { message: parsed.data, payload: bytes.subarray(Math.min(start, bytes.length)) };
+  return { message: parsed.data, payload: bytes.subarray(Math.min(start, bytes.length)), bytes };
 }

@@ -41,8 +41,8 @@ export interface WorkerPeer {
   readonly browser: boolean;
   /** Bytes that came from it so far, those of an unfinished message included. */
   bytesRead(): number;
-  /** Calls back each time that some have come. */
-  onBytes(listener: () => void): void;
+  /** Calls back with each piece that has come, once the messages that end in it were told of. */
+  onBytes(listener: (piece: Buffer) => void): void;
 }
 
 type RouteHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
@@ -221,7 +221,7 @@ export class CoordinatorServer {
       address: addressOf(socket) ?? 'unknown',
       browser: headers.origin !== undefined,
       bytesRead: () => socket.bytesRead,
-      onBytes: (listener: () => void) => void socket.on('data', listener),
+      onBytes: (listener: (piece: Buffer) => void) => void socket.on('data', listener),
     };
     try {
       this.#onWorker(webSocket, peer);

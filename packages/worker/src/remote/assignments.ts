@@ -1,6 +1,6 @@
 /** What a worker is asked to compute, done one after the other in the order in which it was asked. */
 import { LockstepError, packedBytes, releaseWhole, type WireFormat } from '@lockstep/core';
-import { type CoordinatorMessage, FrameError, type MessageOf } from '@lockstep/protocol';
+import { type CoordinatorMessage, type Frame, FrameError, type MessageOf } from '@lockstep/protocol';
 import type { PartialSum } from '../tasks.ts';
 import type { Connection } from './connection.ts';
 import type { Fetcher } from './fetcher.ts';
@@ -11,6 +11,8 @@ import { SparseResults } from './sparse-results.ts';
 import { follow } from './within.ts';
 
 export type Work = MessageOf<CoordinatorMessage, 'work'>;
+type Parameters = Frame<MessageOf<CoordinatorMessage, 'parameters'>>;
+type Change = Frame<MessageOf<CoordinatorMessage, 'change'>>;
 
 /** Assignments that may wait; no honest coordinator comes near it. */
 const MAX_WAITING = 64;
@@ -19,8 +21,8 @@ const CANCELLED = 'cancelled';
 
 type Item =
   /** In the order of the work, since the pool keeps two versions and the newer replaces the one before the last. */
-  | { readonly kind: 'parameters'; readonly runStep: number; readonly payload: Uint8Array }
-  | { readonly kind: 'change'; readonly runStep: number; readonly payload: Uint8Array; readonly wire: WireFormat }
+  | { readonly kind: 'parameters'; readonly frame: Parameters }
+  | { readonly kind: 'change'; readonly frame: Change }
   | { readonly kind: 'work'; readonly work: Work };
 
 export interface AssignmentsOptions {
@@ -64,21 +66,22 @@ export class Assignments {
   }
 
   /** @throws FrameError when they are not as long as the job's */
-  parameters(runStep: number, payload: Uint8Array): void {
-    this.#checkLength('parameters', payload, 'fp32');
-    this.#runStep = runStep;
-    this.#queue.push({ kind: 'parameters', runStep, payload });
+  parameters(frame: Parameters): void {
+    this.#checkLength('parameters', frame.payload, 'fp32');
+    this.#runStep = frame.message.runStep;
+    this.#queue.push({ kind: 'parameters', frame });
     this.#forgetUnused();
   }
 
   /** @throws FrameError when it is not as long as it must be, or the parameters before it are not there */
-  change({ runStep, wire }: MessageOf<CoordinatorMessage, 'change'>, payload: Uint8Array): void {
-    this.#checkLength('a change', payload, wire);
+  change(frame: Change): void {
+    const { runStep, wire } = frame.message;
+    this.#checkLength('a change', frame.payload, wire);
     if (this.#runStep !== runStep - 1) throw new FrameError(`a change to step ${runStep} without the step before it`);
     if (this.#numChanges >= MAX_WAITING) throw new FrameError(`more than ${MAX_WAITING} changes that wait`);
     this.#runStep = runStep;
     this.#numChanges++;
-    this.#queue.push({ kind: 'change', runStep, payload, wire });
+    this.#queue.push({ kind: 'change', frame });
   }
 
   #checkLength(what: string, payload: Uint8Array, wire: WireFormat): void {
@@ -140,17 +143,20 @@ export class Assignments {
 
   async #run(pool: GradientPool): Promise<void> {
     for await (const item of this.#queue) {
-      if (item.kind === 'parameters') {
-        pool.load(item.runStep, item.payload);
-        releaseMessage(item.payload);
-      } else if (item.kind === 'change') {
-        this.#numChanges--;
-        pool.change(item.runStep, item.payload, item.wire);
-        releaseMessage(item.payload);
-      } else {
+      if (item.kind === 'work') {
         this.#numWaiting--;
         await this.#do(pool, item.work);
+        continue;
       }
+      const { payload, bytes } = item.frame;
+      if (item.kind === 'parameters') pool.load(item.frame.message.runStep, payload);
+      else {
+        const { runStep, wire } = item.frame.message;
+        this.#numChanges--;
+        pool.change(runStep, payload, wire);
+      }
+      // Nothing else of it is in use.
+      releaseWhole(bytes);
     }
   }
 
@@ -212,6 +218,3 @@ export class Assignments {
     return [await this.#sparse!.pack(assignment, sums, this.#options.job.plan.stepSize(step), signal)];
   }
 }
-
-/** Frees the message whose payload this is: nothing else of it is in use. */
-const releaseMessage = ({ buffer }: Uint8Array): void => releaseWhole(new Uint8Array(buffer));

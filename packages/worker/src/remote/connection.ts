@@ -170,7 +170,8 @@ export class Connection {
     if (this.#ending) return;
     try {
       if (!bytes) throw new FrameError('a text message');
-      const { message, payload } = decodeFromCoordinator(bytes);
+      const frame = decodeFromCoordinator(bytes);
+      const { message, payload } = frame;
       if (payload.length > 0 && !WITH_PAYLOAD.includes(message.type)) {
         throw new FrameError(`${message.type} with a payload`);
       }
@@ -178,7 +179,7 @@ export class Connection {
       else if (message.type === 'bye') {
         this.#bye = message;
         this.#endSoon();
-      } else this.frames.push({ message, payload });
+      } else this.frames.push({ ...frame, message });
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
       this.violated(error);

@@ -106,7 +106,7 @@ class Session {
     }
   }
 
-  #take({ message, payload }: Frame<Incoming>): void {
+  #take({ message, payload, bytes }: Frame<Incoming>): void {
     if (message.type === 'welcome') {
       if (this.#member) throw new FrameError('a second welcome');
       this.#member = this.#enter(message);
@@ -123,10 +123,10 @@ class Session {
         fetcher.part(message, payload);
         break;
       case 'parameters':
-        assignments.parameters(message.runStep, payload);
+        assignments.parameters({ message, payload, bytes });
         break;
       case 'change':
-        assignments.change(message, payload);
+        assignments.change({ message, payload, bytes });
         break;
       case 'work':
         assignments.work(message);

@@ -1,6 +1,6 @@
 /** The WebSocket of a worker in Node.js. */
 import type { Socket } from 'node:net';
-import { releaseWhole } from '@lockstep/core';
+import { MessagePieces, releaseWhole } from '@lockstep/core';
 import { reasonOf } from '@lockstep/dataset';
 import type { WebSocket } from 'ws';
 import type { Wire, WireListener } from './connection.ts';
@@ -21,7 +21,13 @@ export class WsWire implements Wire {
   constructor(socket: WebSocket, raw: Socket, listener: WireListener) {
     this.#socket = socket;
     this.#raw = raw;
-    socket.on('message', (data, isBinary) => listener.message(isBinary ? (data as Buffer) : undefined));
+    const pieces = new MessagePieces();
+    // After the library's own listener, which ends messages.
+    socket.once('open', () => raw.on('data', (piece) => pieces.came(piece)));
+    socket.on('message', (data, isBinary) => {
+      pieces.ended();
+      listener.message(isBinary ? (data as Buffer) : undefined);
+    });
     // A 'close' follows.
     socket.on('error', (error) => listener.failed(reasonOf(error)));
     socket.once('close', (code, reason) => listener.closed(code, reason.toString()));
