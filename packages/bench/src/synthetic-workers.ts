@@ -4,7 +4,8 @@
  *
  *   node synthetic-workers.js <url> <number of workers>
  */
-import { coveringNodes } from '@lockstep/core';
+import { connect } from 'node:net';
+import { coveringNodes, MessagePieces, releaseWhole } from '@lockstep/core';
 import { parseTopology, selfTestSketch } from '@lockstep/engine';
 import {
   type CoordinatorMessage,
@@ -44,18 +45,26 @@ async function understand({ job: text, jobHash }: MessageOf<CoordinatorMessage, 
 }
 
 function startWorker(name: string): void {
+  const { hostname, port } = new URL(url);
+  const raw = connect({ host: hostname, port: Number(port) });
   const socket = new WebSocket(url, [SUBPROTOCOL], {
+    createConnection: () => raw,
     perMessageDeflate: false,
     // Zeros, which ws need not apply.
     generateMask: (mask) => void mask.fill(0),
   });
   const send = (message: WorkerMessage, payload?: readonly Uint8Array[]): void =>
     socket.send(encodeFrame(message, payload));
+  const pieces = new MessagePieces();
   socket.on('open', () => {
+    raw.on('data', (piece) => pieces.came(piece));
     send({ type: 'hello', protocol: PROTOCOL_VERSION, name, threads: 1, runtime: 'synthetic' });
   });
   socket.on('message', async (bytes) => {
+    pieces.ended();
     const { message } = decodeFromCoordinator(bytes as Buffer);
+    // What it needs of it was copied.
+    releaseWhole(bytes as Buffer);
     switch (message.type) {
       case 'welcome': {
         shared ??= understand(message);

@@ -55,11 +55,13 @@ export const trainOptions = z.strictObject({
     .string()
     .min(1)
     .optional()
-    .describe('mlp, cnn, resnet, or the path of a Keras or tf.js model.json (default: that of --recipe, or mlp)'),
+    .describe(
+      'mlp, cnn, resnet, resnet-fine, or the path of a Keras or tf.js model.json (default: that of --recipe, or mlp)',
+    ),
   recipe: z
     .enum(recipeNames)
     .optional()
-    .describe('settings by name: those of mlp, cnn or resnet; quick: mlp in 2 epochs; best: resnet in 40'),
+    .describe('settings by name: those of mlp, cnn, resnet or resnet-fine; quick: mlp in 2 epochs; best: resnet-fine'),
   ...dataOptions,
   epochs: positive.optional().describe('passes over the training set'),
   batchSize: positive.optional().describe('samples per step, over all shards'),

@@ -10,7 +10,11 @@ import { integer, Output, table } from '../output.ts';
 import { interruptible } from '../signals.ts';
 
 const options = z.strictObject({
-  model: z.string().min(1).default('mlp').describe('model to try them with: mlp, cnn, resnet, or a model.json'),
+  model: z
+    .string()
+    .min(1)
+    .default('mlp')
+    .describe('model to try them with: mlp, cnn, resnet, resnet-fine, or a model.json'),
   microBatch: z.int().positive().max(65_536).default(64).describe('samples in a micro-batch'),
   seconds: z.number().positive().max(60).default(1).describe('how long to measure each'),
   deadline: z.number().positive().max(3_600).default(60).describe('seconds after which one counts as hanging'),

@@ -2,10 +2,10 @@
 import { cnn } from './cnn.ts';
 import { mlp, quick } from './mlp.ts';
 import type { Recipe, ZooModel } from './recipe.ts';
-import { best, resnet } from './resnet.ts';
+import { resnet, resnetFine } from './resnet.ts';
 
 // What their recipes settle was chosen on 5,000 pictures held out from training (--validation 5000).
-export const zoo = { mlp, cnn, resnet } as const satisfies { [name: string]: ZooModel };
+export const zoo = { mlp, cnn, resnet, 'resnet-fine': resnetFine } as const satisfies { [name: string]: ZooModel };
 
 export type ZooName = keyof typeof zoo;
 export const zooNames = Object.keys(zoo) as ZooName[];
@@ -15,8 +15,9 @@ export const recipes = {
   mlp: { model: 'mlp', recipe: mlp.recipe },
   cnn: { model: 'cnn', recipe: cnn.recipe },
   resnet: { model: 'resnet', recipe: resnet.recipe },
+  'resnet-fine': { model: 'resnet-fine', recipe: resnetFine.recipe },
   quick: { model: 'mlp', recipe: quick },
-  best: { model: 'resnet', recipe: best },
+  best: { model: 'resnet-fine', recipe: resnetFine.recipe },
 } as const satisfies { [name: string]: { readonly model: ZooName; readonly recipe: Recipe } };
 
 export const recipeNames = Object.keys(recipes) as (keyof typeof recipes)[];

@@ -1,9 +1,10 @@
 /**
- * A residual network (He and others, 2016; its shape after Page's ResNet-9, 2018) and how to train it well. Each
- * stage halves the picture and doubles the channels; the later ones add a pair of convolutions with a shortcut.
+ * Residual networks (He and others, 2016; their shape after Page's ResNet-9, 2018) and how to train them well. A stage halves
+ * the picture and doubles the channels, then adds a pair of convolutions with a shortcut. The stem before the stages halves the
+ * picture as well in the quick one, and leaves it as fine as it is in the other: as many parameters, four times the work.
  */
 import { FunctionalModel } from './keras-json.ts';
-import { defaultRecipe, type Recipe, type ZooModel } from './recipe.ts';
+import { defaultRecipe, type ZooModel } from './recipe.ts';
 
 /** Of the stem, which has no shortcut, and of two stages. */
 const CHANNELS = [32, 64, 128];
@@ -11,8 +12,8 @@ const CHANNELS = [32, 64, 128];
 /** Half-lives of a few hundred steps: the moving statistics must settle within a short run. */
 const MOMENTUM = 0.9;
 
-function build(): unknown {
-  const model = new FunctionalModel('resnet');
+function build(name: string, stem: 'pooled' | 'fine'): unknown {
+  const model = new FunctionalModel(name);
   const convolution = (layer: string, input: string, filters: number): string =>
     model.layer('Conv2D', layer, [input], {
       filters,
@@ -31,11 +32,10 @@ function build(): unknown {
   let x = model.input([28, 28, 1]);
   CHANNELS.forEach((filters, i) => {
     const stage = i === 0 ? 'stem' : `stage${i}`;
+    x = convolution(`${stage}_conv`, x, filters);
     // Pooling comes first: normalizing and rectifying a quarter of the pixels costs a quarter.
-    const pooled = model.layer('MaxPooling2D', `${stage}_pool`, [convolution(`${stage}_conv`, x, filters)], {
-      pool_size: [2, 2],
-    });
-    x = normalized(stage, pooled);
+    if (i > 0 || stem === 'pooled') x = model.layer('MaxPooling2D', `${stage}_pool`, [x], { pool_size: [2, 2] });
+    x = normalized(stage, x);
     if (i === 0) return;
     let branch = normalized(`${stage}_branch1`, convolution(`${stage}_branch1_conv`, x, filters));
     branch = normalized(`${stage}_branch2`, convolution(`${stage}_branch2_conv`, branch, filters));
@@ -46,7 +46,7 @@ function build(): unknown {
 }
 
 export const resnet: ZooModel = {
-  topology: build(),
+  topology: build('resnet', 'pooled'),
   recipe: {
     ...defaultRecipe,
     epochs: 20,
@@ -63,5 +63,8 @@ export const resnet: ZooModel = {
   },
 };
 
-/** Twice the epochs, for the last tenths; parts of the pictures are erased, so that they are not learned by heart. */
-export const best: Recipe = { ...resnet.recipe, epochs: 40, erase: 0.25 };
+/** For the last tenths, in longer training; parts of the pictures are erased, so that they are not learned by heart. */
+export const resnetFine: ZooModel = {
+  topology: build('resnet-fine', 'fine'),
+  recipe: { ...resnet.recipe, epochs: 24, erase: 0.25 },
+};

@@ -25,6 +25,7 @@ const shardCounts: { readonly [name in ZooName]: readonly number[] } = {
   mlp: [5, 4, 4, 4, 4, 4, 4, 3],
   cnn: [2, 1, 1, 0, 1, 1, 0, 1],
   resnet: [2, 0, 1, 0, 0, 1, 0, 0],
+  'resnet-fine': [1, 0, 0, 0, 0, 1, 0, 0],
 };
 
 function split({ images, labels }: Samples, counts: readonly number[], pictureSize: number): Samples[] {
