@@ -13,20 +13,21 @@ import { type ZooName, zoo } from './recipes.ts';
 
 /**
  * A ReLU whose input is within float32's rounding of zero falls on either side, and with it the gradient of all pixels
- * behind it, which then differs by up to 1e-2. With this seed (and with 1 to 6) there is none: differences are below 1e-5.
+ * behind it, which then differs by up to 1e-2. With this seed (and with 3 and 6) there is none: differences are below 1e-5.
  */
-const SEED = 4;
+const SEED = 5;
 
 /**
  * Samples of each of the 8 shards: few, since tf.js in plain JavaScript takes a second and more for each of a resnet's, and
  * some none, as at the end of an epoch.
  */
-const shardCounts: { readonly [name in ZooName]: readonly number[] } = {
+const shardCounts = {
   mlp: [5, 4, 4, 4, 4, 4, 4, 3],
   cnn: [2, 1, 1, 0, 1, 1, 0, 1],
   resnet: [2, 0, 1, 0, 0, 1, 0, 0],
-  'resnet-fine': [1, 0, 0, 0, 0, 1, 0, 0],
-};
+  // One sample takes plain tf.js four times as long as one of resnet's.
+  'resnet-fine': [0, 0, 0, 0, 0, 1, 0, 0],
+} as const satisfies { readonly [name in ZooName]: readonly number[] };
 
 function split({ images, labels }: Samples, counts: readonly number[], pictureSize: number): Samples[] {
   let start = 0;
