@@ -25,8 +25,9 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const shards = 8;
 const batchSize = 512;
-/** Training samples per block: one to two seconds of work for one thread. */
-const samplesPerBlock = { mlp: 60_000, cnn: 12_288, resnet: 4096 };
+const samplesPerEpoch = { mlp: 60_000, cnn: 12_288, resnet: 4096 };
+/** So that a block takes a second or more: what is cold after the other subjects should not count. */
+const epochsPerBlock = { mlp: 4, cnn: 1, resnet: 1 };
 
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-scaling-'));
 let numRuns = 0;
@@ -43,8 +44,8 @@ const trainer = (model, workers) =>
       // Of every model, so that the figures are of coordination alone.
       optimizer: 'adam',
       shards,
-      epochs: rounds + 1,
-      limitTrain: samplesPerBlock[model],
+      epochs: (rounds + 1) * epochsPerBlock[model],
+      limitTrain: samplesPerEpoch[model],
       limitTest: 100,
       ...(values['data-dir'] ? { dataDir: values['data-dir'] } : {}),
     },
@@ -60,7 +61,7 @@ function enginesAlone(model, count) {
           model,
           microBatch: batchSize / shards,
           shards: shards / count,
-          numSamples: samplesPerBlock[model] / count,
+          numSamples: (samplesPerEpoch[model] * epochsPerBlock[model]) / count,
         },
       }),
   );
@@ -80,9 +81,9 @@ const spread = (list) =>
 for (const model of values.models.split(',')) {
   const subjects = [enginesAlone(model, 1), trainer(model, 1), enginesAlone(model, 2), trainer(model, 2)];
   const rates = subjects.map(() => []);
-  for (const subject of subjects) await subject.block(); // warm-up
+  for (const subject of subjects) await subject.block(epochsPerBlock[model]); // warm-up
   for (let round = 0; round < rounds; round++) {
-    for (const [i, subject] of subjects.entries()) rates[i].push(await subject.block());
+    for (const [i, subject] of subjects.entries()) rates[i].push(await subject.block(epochsPerBlock[model]));
   }
   await Promise.all(subjects.map((subject) => subject.close()));
   const [alone, one, together, two] = rates;

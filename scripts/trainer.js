@@ -40,15 +40,21 @@ export function openTrainer({ folder, name, local, remote, dial = (url) => url, 
   };
   let stepsPerEpoch = 0;
   return {
-    /** Trains an epoch. @returns samples per second */
-    async block() {
-      for (;;) {
+    /** Trains some epochs. @returns samples per second */
+    async block(numEpochs = 1) {
+      let samples = 0;
+      let seconds = 0;
+      for (let epoch = 0; epoch < numEpochs; ) {
         const { value, done } = await events.next();
         if (done) throw new Error('the run ended early');
         if (value.event === 'listening') await listen(value);
         if (value.event === 'model') stepsPerEpoch = value.stepsPerEpoch;
-        if (value.event === 'epoch') return value.samplesPerSecond;
+        if (value.event !== 'epoch') continue;
+        epoch++;
+        samples += value.samples;
+        seconds += value.samples / value.samplesPerSecond;
       }
+      return samples / seconds;
     },
     get stepsPerEpoch() {
       return stepsPerEpoch;

@@ -27,7 +27,7 @@ import { Workplace } from './workplace.ts';
 
 const PROGRESS_INTERVAL_MS = 100;
 /** How long the worker may go on by itself: short against a person's patience, long against a message. */
-const MOMENT_MS = 80;
+const MOMENT_MS = 150;
 
 type Scores = Pick<DoneEvent, 'testLoss' | 'testAccuracy'>;
 

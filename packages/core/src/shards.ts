@@ -97,7 +97,9 @@ export class ShardPlan {
    */
   epochOrder(seed: number, epoch: number, shard: number): Uint32Array {
     const { from, to } = this.partition(shard);
-    const order = Uint32Array.from({ length: to - from }, (_, i) => from + i);
+    // A plain loop: all threads wait for it at the beginning of an epoch.
+    const order = new Uint32Array(to - from);
+    for (let i = 0; i < order.length; i++) order[i] = from + i;
     new RandomStream(seed, purposes.shuffle, epoch, shard, 0).shuffle(order);
     return order;
   }

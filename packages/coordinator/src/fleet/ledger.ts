@@ -9,6 +9,8 @@ export interface Owed<Step> {
   readonly member: string;
   readonly step: Step;
   readonly range: Range;
+  /** Sums that its answer has. */
+  readonly numPartials: number;
   /** Of the membership, when it was given out. */
   readonly generation: number;
   readonly sentAt: number;
@@ -60,19 +62,19 @@ export class Ledger<Step> {
   }
 
   /** Learns from an answer that was taken. A member's first one says little: its engine was not warm. */
-  measure({ member, range, isMeasure }: Owed<Step>, roundTripMs: number, computeMs: number): void {
+  measure({ member, range, numPartials, isMeasure }: Owed<Step>, roundTripMs: number, computeMs: number): void {
     const numShards = range.to - range.from;
     const isWarm = this.#warm.has(member);
     this.#warm.add(member);
-    if (isMeasure && isWarm) this.#crew.measured(member, { numShards, roundTripMs, computeMs });
+    if (isMeasure && isWarm) this.#crew.measured(member, { numShards, numPartials, roundTripMs, computeMs });
   }
 
   /** Learns from an assignment that was called off: it would have taken longer than that. */
-  measureAtLeast({ member, range, isMeasure }: Owed<Step>, ms: number): void {
+  measureAtLeast({ member, range, numPartials, isMeasure }: Owed<Step>, ms: number): void {
     const numShards = range.to - range.from;
     const speed = this.#crew.get(member)?.speed;
-    if (isMeasure && (!speed || ms > expectedMs(speed, numShards))) {
-      this.#crew.measured(member, { numShards, roundTripMs: ms, computeMs: ms });
+    if (isMeasure && (!speed || ms > expectedMs(speed, numShards, numPartials))) {
+      this.#crew.measured(member, { numShards, numPartials, roundTripMs: ms, computeMs: ms });
     }
   }
 

@@ -298,15 +298,15 @@ describe('quarantine', () => {
 describe('speeds', () => {
   it('are learned from measurements', () => {
     const membership = open('a', 'b');
-    membership.measured('a', { numShards: 4, roundTripMs: 50, computeMs: 40 });
-    membership.measured('gone', { numShards: 4, roundTripMs: 50, computeMs: 40 });
+    membership.measured('a', { numShards: 4, numPartials: 1, roundTripMs: 50, computeMs: 40 });
+    membership.measured('gone', { numShards: 4, numPartials: 1, roundTripMs: 50, computeMs: 40 });
     expect(membership.get('a')?.speed).toEqual({ overheadMs: 10, msPerShard: 10 });
     expect(membership.get('b')?.speed).toBeUndefined();
   });
 
   it('are slowly forgotten in favour of members that had no part in a step', () => {
     const membership = open('a', 'b', 'c');
-    for (const id of ['a', 'b']) membership.measured(id, { numShards: 1, roundTripMs: 300, computeMs: 200 });
+    for (const id of ['a', 'b']) membership.measured(id, { numShards: 1, numPartials: 1, roundTripMs: 300, computeMs: 200 });
     const before = membership.get('a')?.speed;
     for (let step = 0; step < 100; step++) membership.stepped(new Set(['a']));
     expect(membership.get('a')?.speed).toEqual(before);

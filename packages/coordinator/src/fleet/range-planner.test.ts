@@ -192,7 +192,7 @@ describe('a run of many steps', () => {
       let stepMs = 0;
       for (const [id, { from, to }] of ranges) {
         const ms = (to - from) * msPerShard[id]! * (1 + noise * (2 * random.uniform() - 1));
-        membership.measured(id, { numShards: to - from, roundTripMs: ms, computeMs: ms });
+        membership.measured(id, { numShards: to - from, numPartials: 1, roundTripMs: ms, computeMs: ms });
         stepMs = Math.max(stepMs, ms);
       }
       membership.stepped(new Set(ranges.keys()));

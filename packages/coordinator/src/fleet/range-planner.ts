@@ -65,7 +65,8 @@ export class RangePlanner {
     this.#stepsToReview = REVIEW_STEPS;
     const best = this.#plan(members);
     const candidates = members.map(candidateOf);
-    if (!changed && makespanMs(this.#ranges, candidates) < WORTHWHILE * makespanMs(best, candidates)) return;
+    const ms = (ranges: Ranges): number => makespanMs(ranges, candidates, this.#numShards);
+    if (!changed && ms(this.#ranges) < WORTHWHILE * ms(best)) return;
     this.#desired = best;
     for (const member of members) {
       const shards = missing(member, best);

@@ -29,6 +29,13 @@ describe('planned ranges', () => {
     expect(told(planRanges([member('near', 10), member('far', 10, 40)], 8))).toEqual(['near 0-6', 'far 6-8']);
   });
 
+  it('end where few partial sums have to travel, unless that costs more than it saves', () => {
+    // 3 and 5 shards take 50 ms of computing each, 4 and 4 take 66 and 40; but 3 and 5 have two partial sums each, not one.
+    const members = (overheadMs: number): Candidate[] => [member('a', 16.5, overheadMs), member('b', 10, overheadMs)];
+    expect(told(planRanges(members(10), 8))).toEqual(['a 0-3', 'b 3-8']);
+    expect(told(planRanges(members(40), 8))).toEqual(['a 0-4', 'b 4-8']);
+  });
+
   it('leave a member out that would only slow the others down', () => {
     expect(told(planRanges([member('slow', 1_000), member('a', 10), member('b', 10)], 8))).toEqual(['a 0-4', 'b 4-8']);
     expect(told(planRanges([member('a', 10), member('far', 1, 1_000)], 8))).toEqual(['a 0-8']);
@@ -73,15 +80,33 @@ describe('any members', () => {
     }
   });
 
-  it('are never slower than with the same number of shards for each', () => {
-    for (const { members, numShards } of trials) {
+  /** One behind the other. */
+  const rangesOf = (members: readonly Candidate[], counts: readonly number[]): Map<string, Range> => {
+    let from = 0;
+    const ranges = counts.map((count, i): [string, Range] => [members[i]!.id, { from, to: (from += count) }]);
+    return new Map(ranges.filter(([, range]) => range.to > range.from));
+  };
+
+  it('are never slower than with the same number of shards for each, where nothing has to travel', () => {
+    for (const { members: travelling, numShards } of trials) {
+      const members = travelling.map(({ id, speed }) => ({ id, speed: speed && { ...speed, overheadMs: 0 } }));
       const even = divideBySpeed(
         members.map(() => ({ overheadMs: 0, msPerShard: 1 })),
         numShards,
       );
-      const evenMs = assumedSpeeds(members).map((speed, i) => (even[i]! > 0 ? expectedMs(speed, even[i]!) : 0));
-      expect(makespanMs(planRanges(members, numShards), members)).toBeLessThanOrEqual(Math.max(...evenMs));
+      const ms = (ranges: Map<string, Range>): number => makespanMs(ranges, members, numShards);
+      expect(ms(planRanges(members, numShards))).toBeLessThanOrEqual(ms(rangesOf(members, even)));
     }
+  });
+
+  it('are never slower than in proportion to speed alone, and often faster', () => {
+    const gains = trials.map(({ members, numShards }) => {
+      const proportional = rangesOf(members, divideBySpeed(assumedSpeeds(members), numShards));
+      const ms = (ranges: Map<string, Range>): number => makespanMs(ranges, members, numShards);
+      return ms(proportional) - ms(planRanges(members, numShards));
+    });
+    expect(Math.min(...gains)).toBeGreaterThanOrEqual(0);
+    expect(gains.filter((gain) => gain > 0).length).toBeGreaterThan(50);
   });
 
   it('could not be faster if any one shard were somewhere else', () => {
@@ -103,16 +128,21 @@ describe('the makespan', () => {
       ['a', { from: 0, to: 3 }],
       ['b', { from: 3, to: 5 }],
     ]);
-    expect(makespanMs(ranges, members)).toBe(45);
-    expect(makespanMs(new Map(), members)).toBe(0);
+    // The range of b takes two partial sums, so three vectors travel in place of two.
+    expect(makespanMs(ranges, members, 8)).toBe(47.5);
+    expect(makespanMs(new Map(), members, 8)).toBe(0);
   });
 });
 
 describe('a measured speed', () => {
-  const measurement = { numShards: 4, roundTripMs: 100, computeMs: 80 };
+  const measurement = { numShards: 4, numPartials: 1, roundTripMs: 100, computeMs: 80 };
 
   it('is the first measurement at first', () => {
     expect(measured(undefined, measurement)).toEqual({ overheadMs: 20, msPerShard: 20 });
+  });
+
+  it('is of one partial sum, however many the measurement had', () => {
+    expect(measured(undefined, { ...measurement, numPartials: 3 })).toEqual({ overheadMs: 10, msPerShard: 20 });
   });
 
   it('moves by less than half of the way with each measurement, and arrives', () => {
@@ -134,7 +164,7 @@ describe('a measured speed', () => {
   });
 
   it('gives a member that says that it takes no time no more than it can do', () => {
-    const liar = measured(undefined, { numShards: 8, roundTripMs: 80, computeMs: 0 });
+    const liar = measured(undefined, { numShards: 8, numPartials: 1, roundTripMs: 80, computeMs: 0 });
     expect(divideBySpeed([{ overheadMs: 0, msPerShard: 10 }, liar], 16)).toEqual([8, 8]);
   });
 });

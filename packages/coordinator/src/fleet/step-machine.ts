@@ -2,7 +2,7 @@
  * One step as a state machine without clock and I/O: which member computes which shards, what happens when one is late,
  * fails or leaves, and when all shards are covered exactly once. Events go in, actions come out; each has its reason.
  */
-import { type Range, shardsUnder } from '@lockstep/core';
+import { coveringNodes, type Range, shardsUnder } from '@lockstep/core';
 import { assumedSpeeds, type Candidate, divideBySpeed, expectedMs } from './ranges.ts';
 
 /** When an assignment counts as late. */
@@ -336,10 +336,11 @@ export class StepMachine<Value> {
   }
 
   #assign(now: number, member: string, range: Range, cause: Cause): StepAction<Value> {
-    const { timing, nextAssignment, graceMs } = this.#options;
+    const { timing, nextAssignment, graceMs, numShards } = this.#options;
     const speed = this.#members.get(member)?.speed;
     const startsAt = now + this.#busyMs(now, member) + graceMs(member, range);
-    const ms = speed ? expectedMs(speed, size(range)) : undefined;
+    const numPartials = coveringNodes(range, numShards).length;
+    const ms = speed ? expectedMs(speed, size(range), numPartials) : undefined;
     const [soft, hard] =
       ms === undefined
         ? [timing.softUnknownMs, timing.hardUnknownMs]

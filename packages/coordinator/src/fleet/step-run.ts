@@ -1,5 +1,5 @@
 /** One step that several members do together: carries out what its state machine decides. */
-import { changeFormat, LockstepError, type Range, type ShardPlan } from '@lockstep/core';
+import { changeFormat, coveringNodes, LockstepError, type Range, type ShardPlan } from '@lockstep/core';
 import { encodeFrame } from '@lockstep/protocol';
 import type { PartialSum, StepPlan } from '@lockstep/worker';
 import type { Clock } from './clock.ts';
@@ -190,14 +190,15 @@ export class StepRun {
   }
 
   #assign({ assignment, member: id, range, cause }: Extract<StepAction<PartialSum>, { kind: 'assign' }>): void {
-    const { crew, ledger, local, onReassigned } = this.#tools;
+    const { crew, ledger, local, onReassigned, plan } = this.#tools;
     // It was sent away or quarantined while the actions before this one were carried out; the machine knows that already.
     if (!this.isOpen(assignment)) return;
     if (cause !== 'planned') onReassigned(this.plan.runStep, id, range, cause);
     this.participants.add(id);
     const { generation } = crew;
     const isMeasure = this.#missingBytes(id, range) === 0;
-    const owed = { assignment, member: id, step: this, range, generation, sentAt: this.#now, isMeasure };
+    const numPartials = coveringNodes(range, plan.numShards).length;
+    const owed = { assignment, member: id, step: this, range, numPartials, generation, sentAt: this.#now, isMeasure };
     ledger.add({ ...owed, cancelled: false });
     if (id === LOCAL) {
       local.assign(assignment, this.plan, range, (outcome) => this.#localOutcome(assignment, outcome));
