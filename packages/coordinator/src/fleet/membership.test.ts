@@ -306,7 +306,8 @@ describe('speeds', () => {
 
   it('are slowly forgotten in favour of members that had no part in a step', () => {
     const membership = open('a', 'b', 'c');
-    for (const id of ['a', 'b']) membership.measured(id, { numShards: 1, numPartials: 1, roundTripMs: 300, computeMs: 200 });
+    for (const id of ['a', 'b'])
+      membership.measured(id, { numShards: 1, numPartials: 1, roundTripMs: 300, computeMs: 200 });
     const before = membership.get('a')?.speed;
     for (let step = 0; step < 100; step++) membership.stepped(new Set(['a']));
     expect(membership.get('a')?.speed).toEqual(before);

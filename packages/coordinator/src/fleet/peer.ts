@@ -17,7 +17,8 @@ import type { Partitions } from './partitions.ts';
 
 /** A connection as the network offers it. */
 export interface Link {
-  send(frame: Uint8Array): void;
+  /** @param onTaken called once the system has taken all of it, or never will */
+  send(frame: Uint8Array, onTaken?: () => void): void;
   /** Bytes that were sent and not taken yet. */
   readonly bufferedBytes: number;
   /** Bytes that came so far, those of an unfinished message included. */
@@ -78,10 +79,13 @@ export class Peer {
     this.sendFrame(encodeFrame(message, payload));
   }
 
-  /** Sends a frame that may be shared among peers. */
-  sendFrame(frame: Uint8Array): void {
-    if (this.#state === 'closed') return;
-    this.#link.send(frame);
+  /** Sends a frame that may be shared among peers. @param onTaken called once it is of no use to this one any more */
+  sendFrame(frame: Uint8Array, onTaken?: () => void): void {
+    if (this.#state === 'closed') {
+      onTaken?.();
+      return;
+    }
+    this.#link.send(frame, onTaken);
     this.bytesSent += frame.length;
     if (this.#link.bufferedBytes > this.#terms.maxBufferedBytes) {
       const megabytes = (this.#link.bufferedBytes / 1e6).toFixed(1);

@@ -12,7 +12,7 @@ const NOTHING = new Uint8Array(0);
 export function admit(socket: WebSocket, peer: WorkerPeer, fleet: Fleet): void {
   let failure: string | undefined;
   const connection = fleet.connect({
-    send: (frame) => socket.send(frame),
+    send: (frame, onTaken) => socket.send(frame, onTaken),
     get bufferedBytes() {
       return socket.bufferedAmount;
     },

@@ -2,6 +2,7 @@
 import { changeFormat, coveringNodes, LockstepError, type Range, type ShardPlan } from '@lockstep/core';
 import { encodeFrame } from '@lockstep/protocol';
 import type { PartialSum, StepPlan } from '@lockstep/worker';
+import { Broadcast } from './broadcast.ts';
 import type { Clock } from './clock.ts';
 import type { Counters } from './counters.ts';
 import { type Crew, LOCAL } from './crew.ts';
@@ -48,9 +49,9 @@ export class StepRun {
   #fail!: (error: Error) => void;
   #isOver = false;
   #stopTimer: (() => void) | undefined;
-  /** The frames with the parameters, and with what changed in them; made when the first remote member needs one. */
-  #parameters: Uint8Array | undefined;
-  #change: Uint8Array | undefined;
+  /** The parameters, and what changed in them; made when the first remote member needs one. */
+  #parameters: Broadcast | undefined;
+  #change: Broadcast | undefined;
 
   constructor(plan: StepPlan, tools: StepTools) {
     this.plan = plan;
@@ -135,6 +136,8 @@ export class StepRun {
   async finish(): Promise<void> {
     this.#isOver = true;
     this.#stopTimer?.();
+    this.#parameters?.end();
+    this.#change?.end();
     const { ledger, local } = this.#tools;
     for (const owed of ledger.all) if (owed.step === this && !owed.cancelled) this.#cancel(owed.assignment);
     // The update needs the threads that still compute what others were faster with.
@@ -217,24 +220,28 @@ export class StepRun {
     // A change is packed in the format in which the step before rounded it.
     const { parametersOf: last } = peer;
     const isNext = wire !== 'fp32' && last?.wire === wire && last.runStep === runStep - 1;
-    const frame = isNext ? this.#changeFrame() : this.#parametersFrame();
+    const broadcast = isNext ? this.#changeOf() : this.#parametersOf();
     peer.parametersOf = { runStep, wire };
-    peer.sendFrame(frame);
+    broadcast.to(peer);
   }
 
-  #changeFrame(): Uint8Array {
+  #changeOf(): Broadcast {
     const { runStep } = this.plan;
     const wire = changeFormat(this.plan.wire);
-    this.#change ??= encodeFrame({ type: 'change', runStep, wire }, [this.#tools.pool.packedChange(wire)]);
+    this.#change ??= new Broadcast(
+      encodeFrame({ type: 'change', runStep, wire }, [this.#tools.pool.packedChange(wire)]),
+    );
     return this.#change;
   }
 
-  #parametersFrame(): Uint8Array {
+  #parametersOf(): Broadcast {
     const { runStep, wire } = this.plan;
     const { pool } = this.#tools;
     if (!this.#parameters) {
       const { buffer, byteOffset, byteLength } = wire === 'fp32' ? pool.parameters(runStep) : pool.reference(runStep)!;
-      this.#parameters = encodeFrame({ type: 'parameters', runStep }, [new Uint8Array(buffer, byteOffset, byteLength)]);
+      this.#parameters = new Broadcast(
+        encodeFrame({ type: 'parameters', runStep }, [new Uint8Array(buffer, byteOffset, byteLength)]),
+      );
     }
     return this.#parameters;
   }
