@@ -85,8 +85,8 @@ export class Peer {
       onTaken?.();
       return;
     }
-    this.#link.send(frame, onTaken);
     this.bytesSent += frame.length;
+    this.#link.send(frame, onTaken);
     if (this.#link.bufferedBytes > this.#terms.maxBufferedBytes) {
       const megabytes = (this.#link.bufferedBytes / 1e6).toFixed(1);
       this.#events.violated('slowReader', `it left ${megabytes} MB unread`);
