@@ -25,7 +25,7 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const shards = 8;
 const batchSize = 512;
-const samplesPerEpoch = { mlp: 60_000, cnn: 12_288, resnet: 4096 };
+const samplesPerEpoch = { mlp: 60_000, cnn: 30_720, resnet: 12_288 };
 /** So that a block takes a second or more: what is cold after the other subjects should not count. */
 const epochsPerBlock = { mlp: 4, cnn: 1, resnet: 1 };
 
