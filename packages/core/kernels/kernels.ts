@@ -59,6 +59,19 @@ export function sumSquares(g: usize, n: usize): f64 {
   return sum;
 }
 
+/** Whether no value is NaN or infinite: those have all bits of the exponent set. */
+export function allFinite(x: usize, n: usize): i32 {
+  const end4 = (n & ~3) << 2;
+  const end = n << 2;
+  const exponent = i32x4.splat(0x7f800000);
+  let found = i32x4.splat(0);
+  let i: usize = 0;
+  for (; i < end4; i += 16) found = v128.or(found, i32x4.eq(v128.and(v128.load(x + i), exponent), exponent));
+  let wrong = v128.any_true(found);
+  for (; i < end; i += 4) wrong = wrong || (load<u32>(x + i) & 0x7f800000) == 0x7f800000;
+  return wrong ? 0 : 1;
+}
+
 /**
  * Adam (Kingma and Ba, 2015) in the Keras formulation: the bias correction is folded into `rate`.
  * g' = g * scale; m += (g' - m) * (1 - beta1); v += (g'^2 - v) * (1 - beta2); w = w * keep - rate * m / (sqrt(v) + epsilon).

@@ -31,6 +31,8 @@ export interface KernelFunctions {
   /** Copies records of `size` bytes: number `indices[i]` (unsigned 32-bit) to place i. */
   gather(into: number, from: number, indices: number, count: number, size: number): void;
   sumSquares(values: number, length: number): number;
+  /** Whether no value is NaN or infinite, as 1 or 0. */
+  allFinite(values: number, length: number): number;
   adam(
     toWeights: number,
     toFirstMoment: number,

@@ -58,4 +58,25 @@ describe('reduceBlocks', () => {
     expect(kernels.sumSquares(sources[0]!, length) / expected).toBeCloseTo(1, 10);
     expect(kernels.sumSquares(sources[0]!, 3)).toBeCloseTo(values[0]! ** 2 + values[1]! ** 2 + values[2]! ** 2, 10);
   });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    'finds %d at any place, and nothing where all are finite',
+    (wrong) => {
+      const values = view(sources[0]!);
+      const places = [0, 1, 2, 3, 4, length - 5, length - 1];
+      const before = values.slice();
+      values[2] = -3.4e38;
+      values[3] = 1e-45;
+      expect(kernels.allFinite(sources[0]!, length)).toBe(1);
+      for (const place of places) {
+        const kept = values[place]!;
+        values[place] = wrong;
+        expect(kernels.allFinite(sources[0]!, length)).toBe(0);
+        // Not what lies behind.
+        expect(kernels.allFinite(sources[0]!, place)).toBe(1);
+        values[place] = kept;
+      }
+      values.set(before);
+    },
+  );
 });

@@ -262,7 +262,7 @@ export class WorkerPool {
 
   /** Whether a partial sum is free of NaN and infinities. */
   isFinite({ at }: PartialSum): boolean {
-    return Number.isFinite(this.#kernels.sumSquares(at, this.#network.layout.sumLength));
+    return this.#kernels.allFinite(at, this.#network.layout.sumLength) === 1;
   }
 
   release(partials: readonly PartialSum[]): void {
