@@ -194,27 +194,41 @@ export class CompiledNetwork {
 
   /** From the loss back, layer by layer. */
   #writeBackward(
-    { p, count }: Run,
+    run: Run,
     layers: readonly { readonly node: LayerNode; readonly forward: Forward }[],
     lossGradient: Buffer,
   ): Uint8Array {
+    const { p } = run;
     const gradients = new Map<string, Buffer[]>([[this.#network.logits, [lossGradient]]]);
+    // Layers with nothing to compute hand on what they are given: several may have one output, or one gradient.
+    const outputs = layers.map(({ forward }) => forward.output);
     for (const { node, forward } of layers.toReversed()) {
-      const parts = gradients.get(node.id);
-      // Behind the logits there is at most a softmax, which belongs to the loss.
-      if (!parts || !this.#trainable.has(node.id)) continue;
-      let gradient = parts[0]!;
-      if (parts.length > 1) {
-        const floats = count * sampleRoom(this.#arrangementOf(node.id));
-        gradient = p.buffer(floats);
-        addBuffers(p, floats, gradient, parts);
-      }
-      forward.backward(gradient).forEach((part, i) => {
-        const id = node.inputs[i]!;
-        if (part && this.#trainable.has(id)) gradients.set(id, [...(gradients.get(id) ?? []), part]);
-      });
+      outputs.pop();
+      this.#writeGradient(run, node, forward, gradients);
+      // Whoever reads it has been there before.
+      if (!outputs.includes(forward.output)) p.giveBack(forward.output);
     }
     return p.finish();
+  }
+
+  /** Of one layer. @param gradients of nodes' outputs, in parts where several read them */
+  #writeGradient({ p, count }: Run, node: LayerNode, forward: Forward, gradients: Map<string, Buffer[]>): void {
+    const parts = gradients.get(node.id);
+    // Behind the logits there is at most a softmax, which belongs to the loss.
+    if (!parts || !this.#trainable.has(node.id)) return;
+    let gradient = parts[0]!;
+    if (parts.length > 1) {
+      const floats = count * sampleRoom(this.#arrangementOf(node.id));
+      gradient = p.borrow(floats);
+      addBuffers(p, floats, gradient, parts);
+    }
+    forward.backward(gradient).forEach((part, i) => {
+      const id = node.inputs[i]!;
+      if (part && this.#trainable.has(id)) gradients.set(id, [...(gradients.get(id) ?? []), part]);
+    });
+    gradients.delete(node.id);
+    const inUse = new Set([...gradients.values()].flat());
+    p.giveBack(...[gradient, ...parts].filter((buffer) => !inUse.has(buffer)));
   }
 }
 

@@ -70,19 +70,18 @@ export function conv2d(node: Node<'conv2d'>, place: Place): Layer {
       pointer === undefined ? [] : [[pointer, numValues(pictures[i]!) * FLOAT_BYTES] as const],
     );
   const pooled = pooling ? picturesOf(pooling.shape, arrangement) : results;
-  /** Results of some pictures, on their way to the pooling or from there. */
-  const scratch = (p: Program, group: number): Buffer | undefined => pooling && p.buffer(group * numValues(results));
 
   return {
     arrangement,
     forward: (run, [from]) => {
       const { p, count } = run;
-      const output = p.buffer(count * sampleRoom(arrangement));
-      const index = pooling && p.buffer(count * sampleRoom(arrangement));
+      const output = p.borrow(count * sampleRoom(arrangement));
+      const index = pooling && p.borrow(count * sampleRoom(arrangement));
       const convolution = forwardKernel
         ? new TiledConvolution(p, count, results, pictures, window.padding, forwardKernel, bias)
         : new DirectConvolution(p, results, pictures, window, kernel, bias);
-      const between = scratch(p, convolution.group);
+      /** Results of some pictures, on their way to the pooling. */
+      const between = pooling && p.borrow(convolution.group * numValues(results));
       p.point<Register[]>([from!, output, ...(index ? [index] : [])], (source, target, indices) =>
         p.strips(count, convolution.group, moves([source, target, indices], [pictures, pooled, pooled]), (group) => {
           if (!pooling) {
@@ -95,6 +94,8 @@ export function conv2d(node: Node<'conv2d'>, place: Place): Layer {
           });
         }),
       );
+      convolution.end();
+      p.giveBack(between);
       const backward = (gradient: Buffer): (Buffer | undefined)[] => {
         const kernelGradient = byTiles
           ? new TiledKernelGradient(p, count, results, pictures, window.padding)
@@ -104,9 +105,10 @@ export function conv2d(node: Node<'conv2d'>, place: Place): Layer {
           (backwardKernel
             ? new TiledConvolution(p, count, pictures, results, behind.padding, backwardKernel, undefined)
             : new DirectConvolution(p, pictures, results, behind, turned!, undefined));
-        const into = back && p.buffer(count * sampleRoom(input!));
+        const into = back && p.borrow(count * sampleRoom(input!));
         const most = Math.min(kernelGradient.group, back?.group ?? count);
-        const unpooledGradient = scratch(p, most);
+        // Its own, since pixels in no window stay zero.
+        const unpooledGradient = pooling && p.buffer(most * numValues(results));
         const buffers = [gradient, from!, ...(into ? [into] : []), ...(index ? [index] : [])];
         p.point<Register[]>(buffers, (slopes, source, ...others) => {
           const target = into && others[0]!;
@@ -130,6 +132,8 @@ export function conv2d(node: Node<'conv2d'>, place: Place): Layer {
           });
         });
         kernelGradient.finish(run.produce(node.kernel, shape));
+        back?.end();
+        p.giveBack(index);
         if (node.bias !== undefined) {
           // Pooling hands each gradient on to one pixel.
           const rows = count * arrangement.positions;

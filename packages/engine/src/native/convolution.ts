@@ -88,6 +88,8 @@ export interface Convolution {
   readonly group: number;
   /** @param into where the results go @param from pictures */
   write(into: Register, from: Register, count: number): void;
+  /** Nothing more is convolved. */
+  end(): void;
 }
 
 /** Adds up the gradient of a kernel, some pictures at a time. */
@@ -160,6 +162,9 @@ export class DirectConvolution implements Convolution {
       ),
     );
   }
+
+  /** Its canvas is for itself. */
+  end(): void {}
 }
 
 export class DirectKernelGradient implements KernelGradient {
@@ -177,7 +182,7 @@ export class DirectKernelGradient implements KernelGradient {
     this.#pictures = pictures;
     this.#window = window;
     this.#canvas = new Canvas(p, pictures, window);
-    this.#sums = p.buffer(this.#numRows * results.channels);
+    this.#sums = p.borrow(this.#numRows * results.channels);
     fillZero(p, this.#sums, this.#numRows * results.channels);
   }
 
@@ -234,6 +239,7 @@ export class DirectKernelGradient implements KernelGradient {
 
   finish(into: Buffer): void {
     copyBuffer(this.#p, this.#numRows * this.#results.channels, into, this.#sums);
+    this.#p.giveBack(this.#sums);
   }
 }
 

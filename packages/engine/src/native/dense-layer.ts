@@ -28,7 +28,7 @@ export function dense(node: Node<'dense'>, { parameters, inputs: [input], relu: 
       const { p, count } = run;
       const rows = count * positions;
       const parts = run.counts.map((samples) => samples * positions);
-      const output = p.buffer(rows * columns);
+      const output = p.borrow(rows * columns);
       p.point<[number, number, number]>([output, from!, kernel], (into, left, right) =>
         p.strips(
           rows,
@@ -52,7 +52,7 @@ export function dense(node: Node<'dense'>, { parameters, inputs: [input], relu: 
       const backward = (gradient: Buffer): (Buffer | undefined)[] => {
         let slope = gradient;
         if (rectified) {
-          slope = p.buffer(rows * columns);
+          slope = p.borrow(rows * columns);
           reluGradient(p, rows * columns, slope, gradient, output);
         }
         p.point<[number, number, number]>([run.produce(node.kernel, shape), from!, slope], (into, left, right) =>
@@ -70,8 +70,14 @@ export function dense(node: Node<'dense'>, { parameters, inputs: [input], relu: 
         if (node.bias !== undefined) {
           sumPartsOfRows(p, parts, columns, run.produce(node.bias, channelShape(units)), slope);
         }
-        if (!transposed) return [undefined];
-        const back = p.buffer(rows * depth);
+        const end = (): void => {
+          if (slope !== gradient) p.giveBack(slope);
+        };
+        if (!transposed) {
+          end();
+          return [undefined];
+        }
+        const back = p.borrow(rows * depth);
         p.point<[number, number, number]>([back, slope, transposed], (into, left, right) =>
           multiply(p, into, left, right, {
             rows,
@@ -82,6 +88,7 @@ export function dense(node: Node<'dense'>, { parameters, inputs: [input], relu: 
             start: 'zero',
           }),
         );
+        end();
         return [back];
       };
       return { output, backward };

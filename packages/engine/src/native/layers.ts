@@ -42,13 +42,13 @@ function maxPooling(node: Node<'maxPool'>, { inputs: [input], inputShapes: [inpu
   return {
     arrangement,
     forward: ({ p, count }, [from]) => {
-      const [output, index] = [p.buffer(count * numValues(results)), p.buffer(count * numValues(results))];
+      const [output, index] = [p.borrow(count * numValues(results)), p.borrow(count * numValues(results))];
       p.point<[Register, Register, Register]>([output, index, from!], (into, indices, source) =>
         maxPool(p, count, into, indices, results, source, pictures, window),
       );
       const backward = (gradient: Buffer): (Buffer | undefined)[] => {
         if (!wanted[0]) return [undefined];
-        // Pixels in no window stay zero.
+        // Its own, since pixels in no window stay zero.
         const back = p.buffer(count * numValues(pictures));
         p.point<[Register, Register, Register]>([back, gradient, index], (into, slopes, indices) =>
           maxPoolGradient(p, count, into, pictures, slopes, indices, results, window),
@@ -69,11 +69,11 @@ function averagePooling(
   return {
     arrangement: { ...input!, positions: 1 },
     forward: ({ p, count }, [from]) => {
-      const output = p.buffer(count * pictures.channels);
+      const output = p.borrow(count * pictures.channels);
       globalAveragePool(p, count, output, from!, pictures);
       const backward = (gradient: Buffer): (Buffer | undefined)[] => {
         if (!wanted[0]) return [undefined];
-        const back = p.buffer(count * sampleRoom(input!));
+        const back = p.borrow(count * sampleRoom(input!));
         globalAveragePoolGradient(p, count, back, gradient, pictures);
         return [back];
       };
@@ -103,10 +103,10 @@ function activation(node: Node<'activation'>, { inputs: [input] }: Place): Layer
     arrangement: input!,
     forward: ({ p, count }, [from]) => {
       const floats = count * sampleRoom(input!);
-      const output = p.buffer(floats);
+      const output = p.borrow(floats);
       relu(p, floats, output, from!);
       const backward = (gradient: Buffer): Buffer[] => {
-        const back = p.buffer(floats);
+        const back = p.borrow(floats);
         reluGradient(p, floats, back, gradient, output);
         return [back];
       };
@@ -124,10 +124,10 @@ function dropout(node: Node<'dropout'>, { inputs: [input] }: Place): Layer {
       if (!training || node.rate === 0) return { output: from!, backward: (gradient) => [gradient] };
       const floats = count * sampleRoom(input!);
       const mask = run.mask(node.index, input!);
-      const output = p.buffer(floats);
+      const output = p.borrow(floats);
       multiplyBuffers(p, floats, output, from!, mask);
       const backward = (gradient: Buffer): Buffer[] => {
-        const back = p.buffer(floats);
+        const back = p.borrow(floats);
         multiplyBuffers(p, floats, back, gradient, mask);
         return [back];
       };
@@ -157,10 +157,10 @@ function batchNorm(node: Node<'batchNorm'>, { parameters, inputs: [input], relu:
         scaleBuffer(p, row, run.produce(node.movingMean, shape), scaling.mean, count);
         scaleBuffer(p, row, run.produce(node.movingVariance, shape), scaling.variance, count);
       }
-      const output = p.buffer(count * sampleRoom(input!));
+      const output = p.borrow(count * sampleRoom(input!));
       normalize(p, rows, output, from!, node.epsilon, scaling, rectified);
       const backward = (gradient: Buffer): (Buffer | undefined)[] => {
-        const into = wanted[0] ? p.buffer(count * sampleRoom(input!)) : undefined;
+        const into = wanted[0] ? p.borrow(count * sampleRoom(input!)) : undefined;
         const produce = (name: string | undefined): Buffer =>
           name === undefined ? p.buffer(row) : run.produce(name, shape);
         const gradients = {
@@ -185,7 +185,7 @@ function add({ inputs }: Place): Layer {
     arrangement,
     forward: ({ p, count }, buffers) => {
       const floats = count * sampleRoom(arrangement);
-      const output = p.buffer(floats);
+      const output = p.borrow(floats);
       addBuffers(p, floats, output, buffers);
       return { output, backward: (gradient) => buffers.map(() => gradient) };
     },

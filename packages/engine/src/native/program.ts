@@ -15,13 +15,17 @@ const MAX_BYTES = 2 ** 31 - 1;
 
 export const padded = (length: number): number => Math.ceil(length / WIDEST) * WIDEST;
 
+const alignedBytes = (floats: number): number => Math.ceil((floats * FLOAT_BYTES) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+
 /** Places in a memory that is allocated once. */
 export class Arena {
   #bytes = ALIGNMENT_BYTES;
+  /** Places that were given back, by offset. */
+  #free: { readonly start: number; readonly bytes: number }[] = [];
   /** Numbers that must be there before a program runs, and the offset of each. */
   readonly constants = new Map<number, number>();
 
-  /** float32 values, aligned. */
+  /** float32 values, aligned, that are nobody else's: zero until something is written. */
   floats(length: number): number {
     const start = this.#bytes;
     if (start + length * FLOAT_BYTES > MAX_BYTES) {
@@ -31,8 +35,31 @@ export class Arena {
         'Use a smaller --batch-size, more --shards, or --engine onnx.',
       );
     }
-    this.#bytes = Math.ceil((start + length * FLOAT_BYTES) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    this.#bytes = start + alignedBytes(length);
     return start;
+  }
+
+  /** The same, but perhaps where others were before. */
+  borrow(length: number): number {
+    const bytes = alignedBytes(length);
+    const fitting = this.#free.filter((place) => place.bytes >= bytes).sort((a, b) => a.bytes - b.bytes)[0];
+    if (!fitting) return this.floats(length);
+    const rest = { start: fitting.start + bytes, bytes: fitting.bytes - bytes };
+    this.#free = [...this.#free.filter((place) => place !== fitting), ...(rest.bytes > 0 ? [rest] : [])];
+    return fitting.start;
+  }
+
+  /** @param start of `length` values that were borrowed */
+  giveBack(start: number, length: number): void {
+    let place = { start, bytes: alignedBytes(length) };
+    for (const other of this.#free) {
+      const isBefore = other.start + other.bytes === place.start;
+      const isBehind = place.start + place.bytes === other.start;
+      if (!isBefore && !isBehind) continue;
+      this.#free = this.#free.filter((free) => free !== other);
+      place = { start: Math.min(other.start, place.start), bytes: other.bytes + place.bytes };
+    }
+    this.#free.push(place);
   }
 
   /** One number. */
@@ -93,6 +120,8 @@ export class Program {
   readonly lanes: number;
   readonly vectorBytes: number;
   #asm: Assembler;
+  /** Lengths of borrowed buffers, by offset. */
+  readonly #borrowed = new Map<number, number>();
   readonly #free: Register[] = [
     registers.r12,
     registers.r11,
@@ -129,8 +158,30 @@ export class Program {
     return asm.code;
   }
 
+  /** Memory of its own, zero before the first run. */
   buffer(floats: number): Buffer {
     return { memory: 'work', offset: this.arena.floats(floats) };
+  }
+
+  /**
+   * Memory that is written before it is read, for code up to where it is given back: what comes after that may use the same,
+   * which is then still in the cache.
+   */
+  borrow(floats: number): Buffer {
+    const offset = this.arena.borrow(floats);
+    this.#borrowed.set(offset, floats);
+    return { memory: 'work', offset };
+  }
+
+  /** Ends the use of buffers. Those that were not borrowed stay what they are. */
+  giveBack(...buffers: readonly (Buffer | undefined)[]): void {
+    for (const buffer of buffers) {
+      if (buffer?.memory !== 'work') continue;
+      const floats = this.#borrowed.get(buffer.offset);
+      if (floats === undefined) continue;
+      this.#borrowed.delete(buffer.offset);
+      this.arena.giveBack(buffer.offset, floats);
+    }
   }
 
   place({ memory, offset }: Buffer, floats = 0): Place {

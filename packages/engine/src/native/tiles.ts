@@ -159,9 +159,9 @@ export class Tiles {
     return this.rows * this.columns;
   }
 
-  /** Room for the transformed tiles of a group. */
-  buffer(channels: number): Buffer {
-    return this.#p.buffer(this.numPositions * spaced(this.group * this.number * channels));
+  /** Borrows room for the transformed tiles of a group. */
+  borrow(channels: number): Buffer {
+    return this.#p.borrow(this.numPositions * spaced(this.group * this.number * channels));
   }
 
   /** Pixels on the sides of a picture that tiles of `side` pixels cover. */

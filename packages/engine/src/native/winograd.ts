@@ -74,8 +74,8 @@ export class TiledConvolution implements Convolution {
     const tiles = new Tiles(p, results, count);
     this.#tiles = tiles;
     this.group = tiles.group;
-    this.#transformed = tiles.buffer(pictures.channels);
-    this.#products = tiles.buffer(results.channels);
+    this.#transformed = tiles.borrow(pictures.channels);
+    this.#products = tiles.borrow(results.channels);
     this.#toTiles = new ToTiles(p, tiles, tiles.tiling.picture, pictures, before);
     this.#fromTiles = new FromTiles(p, tiles, results, bias);
   }
@@ -110,6 +110,10 @@ export class TiledConvolution implements Convolution {
     );
     p.point<[Register]>([this.#products], (pointer) => this.#fromTiles.write(pointer, into, count, rows));
   }
+
+  end(): void {
+    this.#p.giveBack(this.#transformed, this.#products);
+  }
 }
 
 /** The gradient of a kernel [3, 3, inputs, outputs]. */
@@ -132,11 +136,11 @@ export class TiledKernelGradient implements KernelGradient {
     const tiles = new Tiles(p, results, count);
     this.#tiles = tiles;
     this.group = tiles.group;
-    this.#transformed = tiles.buffer(pictures.channels);
-    this.#spread = tiles.buffer(results.channels);
+    this.#transformed = tiles.borrow(pictures.channels);
+    this.#spread = tiles.borrow(results.channels);
     this.#pictureTiles = new ToTiles(p, tiles, tiles.tiling.picture, pictures, before);
     this.#resultTiles = new ToTiles(p, tiles, transposed(tiles.tiling.result), results, { top: 0, left: 0 });
-    this.#sums = p.buffer(tiles.numPositions * this.#apart);
+    this.#sums = p.borrow(tiles.numPositions * this.#apart);
     fillZero(p, this.#sums, tiles.numPositions * this.#apart);
   }
 
@@ -193,5 +197,6 @@ export class TiledKernelGradient implements KernelGradient {
           ),
       );
     });
+    p.giveBack(this.#transformed, this.#spread, this.#sums);
   }
 }
