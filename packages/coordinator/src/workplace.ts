@@ -1,6 +1,13 @@
 /** Where the workers of a run come together: the local pool, the fleet, and the port on which others join. */
 import type { ShardPlan } from '@lockstep/core';
-import { compareSketches, type EngineChoice, numElements, numEngineThreads } from '@lockstep/engine';
+import {
+  compareSketches,
+  type EngineChoice,
+  findPageAdvice,
+  numElements,
+  numEngineThreads,
+  type PageAdvice,
+} from '@lockstep/engine';
 import { describeJob, type ListeningEvent, layoutHash, type TrainEvent } from '@lockstep/protocol';
 import { type Job, WorkerPool } from '@lockstep/worker';
 import type { TrainConfig } from './config.ts';
@@ -72,7 +79,7 @@ export class Workplace {
     const before = await folder.readAccess();
     const { host } = config;
     const { token } = resolveToken({ host, token: config.token ?? before?.token });
-    const pool = openPool(options);
+    const pool = openPool(options, await findPageAdvice(options.engine.kind));
     // Steps begin only when the observatory is there.
     const fleet = openFleet(options, pool, (report) => {
       observatory.report(report);
@@ -119,7 +126,10 @@ export class Workplace {
 
 const notice = (message: string): TrainEvent => ({ event: 'error', fatal: false, code: 'output-unwritable', message });
 
-function openPool({ config, model, dataset, job, report, engine }: WorkplaceOptions): WorkerPool {
+function openPool(
+  { config, model, dataset, job, report, engine }: WorkplaceOptions,
+  advise: PageAdvice | undefined,
+): WorkerPool {
   const { kind, device } = engine;
   // Without local workers the threads still add up, update and evaluate.
   const numThreads = numEngineThreads(engine, config.workers || undefined);
@@ -130,6 +140,7 @@ function openPool({ config, model, dataset, job, report, engine }: WorkplaceOpti
     test: dataset.test,
     validation: dataset.validation,
     numThreads,
+    advise,
     onRecovery: (reason) =>
       report({ event: 'worker', id: 'local', state: 'recovered', engine: kind, device, threads: numThreads, reason }),
   });

@@ -1,13 +1,32 @@
-/** Faster loops for optimizers where this machine can run machine code; the same bits everywhere. */
+/** What machine code does beside an engine, where this machine can run it; the same bits everywhere. */
 import { type KernelFunctions, LockstepError } from '@lockstep/core';
+import type { EngineKind } from './engine.ts';
 
-/** @param kernels loops over `memory`, kept where nothing is faster */
-export async function accelerate(kernels: KernelFunctions, memory: WebAssembly.Memory): Promise<KernelFunctions> {
+/** What `attempt` gives, and `otherwise` where there is no machine code. */
+async function attemptNative<T>(otherwise: T, attempt: () => Promise<T>): Promise<T> {
   try {
-    const { withNativeProducts } = await import('./native/matrix.ts');
-    return withNativeProducts(kernels, memory);
+    return await attempt();
   } catch (error) {
-    if (error instanceof LockstepError && error.code === 'engine-unavailable') return kernels;
+    if (error instanceof LockstepError && error.code === 'engine-unavailable') return otherwise;
     throw error;
   }
+}
+
+/** Faster loops for optimizers. @param kernels loops over `memory`, kept where nothing is faster */
+export const accelerate = (kernels: KernelFunctions, memory: WebAssembly.Memory): Promise<KernelFunctions> =>
+  attemptNative(kernels, async () => {
+    const { withNativeProducts } = await import('./native/matrix.ts');
+    return withNativeProducts(kernels, memory);
+  });
+
+/** Asks the system for large pages under a memory that nothing was written to yet. */
+export type PageAdvice = (memory: WebAssembly.Memory) => void;
+
+/** @param engine that computes in the memory @returns undefined where nobody can be asked, or it would not be worth loading code for */
+export async function findPageAdvice(engine: EngineKind): Promise<PageAdvice | undefined> {
+  if (engine !== 'native') return undefined;
+  return attemptNative<PageAdvice | undefined>(undefined, async () => {
+    const { addressOf, adviseLargePages } = await import('./native/machine.ts');
+    return ({ buffer }) => adviseLargePages(addressOf(new Uint8Array(buffer)), buffer.byteLength);
+  });
 }

@@ -1,5 +1,5 @@
 /** Gradients: models, topologies and the engines that compute them. */
-export { accelerate } from './accelerate.ts';
+export { accelerate, findPageAdvice, type PageAdvice } from './accelerate.ts';
 export { prepareDevice } from './device/environment.ts';
 export { DEVICE_HELP, isDeviceName } from './device/name.ts';
 export { type DeviceReport, type Survey, type SurveyOptions, surveyDevices } from './device/survey.ts';

@@ -15,7 +15,7 @@ import {
   sumsUnder,
   type WireFormat,
 } from '@lockstep/core';
-import { type Evaluation, type Network, numElements } from '@lockstep/engine';
+import { type Evaluation, type Network, numElements, type PageAdvice } from '@lockstep/engine';
 import { Barrier } from './barrier.ts';
 import type { Fault } from './faults.ts';
 import {
@@ -49,6 +49,8 @@ export interface PoolOptions {
   /** Held out of the training pictures. */
   readonly validation?: SharedSplit | undefined;
   readonly numThreads: number;
+  /** For the memory that all threads share. */
+  readonly advise?: PageAdvice | undefined;
   /** Called when a thread died or hung and its work is done again by another. */
   readonly onRecovery: ((reason: string) => void) | undefined;
   /** Failures to inject, and shorter deadlines; for tests. */
@@ -106,6 +108,7 @@ export class WorkerPool {
     const { job, network, train, test, validation, numThreads, onRecovery } = options;
     const { faults = [], deadlines = DEADLINES } = options;
     const { memory, layout: shared } = allocateShared(network, job, numThreads);
+    options.advise?.(memory);
     this.numThreads = numThreads;
     this.#network = network;
     this.#plan = new ShardPlan(job.numSamples, job.numShards, job.batchSize);

@@ -15,6 +15,7 @@ const PROT_WRITE = 2;
 const PROT_EXEC = 4;
 const MAP_PRIVATE = 2;
 const MAP_ANONYMOUS = 32;
+const MADV_HUGEPAGE = 14;
 const PAGE_BYTES = 4096;
 
 /** Addresses are below 2 ** 47, so a number holds them exactly. */
@@ -24,6 +25,7 @@ interface Library {
   mmap(address: number, length: number, protection: number, flags: number, file: number, offset: number): Address;
   mprotect(address: Address, length: number, protection: number): number;
   munmap(address: Address, length: number): number;
+  madvise(address: Address, length: number, advice: number): number;
   memcpy(into: Address, from: Uint8Array, length: number): unknown;
   toEntry(address: Address): Entry;
 }
@@ -50,6 +52,7 @@ function library(): Library {
       mmap: libc.func('intptr_t mmap(intptr_t, size_t, int, int, int, int64_t)'),
       mprotect: libc.func('int mprotect(intptr_t, size_t, int)'),
       munmap: libc.func('int munmap(intptr_t, size_t)'),
+      madvise: libc.func('int madvise(intptr_t, size_t, int)'),
       memcpy: libc.func('intptr_t memcpy(intptr_t, const void*, size_t)'),
     };
   }
@@ -93,6 +96,17 @@ const refused = (what: string): LockstepError =>
     'Use --engine auto, which takes the fastest that works.',
   );
 
+/**
+ * Asks for large pages: the processor knows by heart where some hundreds of pages are, which should hold pictures and parameters.
+ * Where the system has none, or not now, nothing changes. Best done before anything is written.
+ * @throws LockstepError `engine-unavailable` where the system cannot be called
+ */
+export function adviseLargePages(address: Address, bytes: number): void {
+  const from = Math.ceil(address / PAGE_BYTES) * PAGE_BYTES;
+  const length = Math.floor((address + bytes - from) / PAGE_BYTES) * PAGE_BYTES;
+  if (length > 0) library().madvise(from, length, MADV_HUGEPAGE);
+}
+
 /** Memory for an arena, zero but for its constants. */
 export class Memory {
   readonly address: Address;
@@ -104,6 +118,7 @@ export class Memory {
     const address = addressOf(new Uint8Array(this.#buffer));
     this.#start = (ALIGNMENT_BYTES - (address % ALIGNMENT_BYTES)) % ALIGNMENT_BYTES;
     this.address = address + this.#start;
+    adviseLargePages(address, this.#buffer.byteLength);
     for (const [value, offset] of arena.constants) this.floats(offset, 1)[0] = value;
   }
 

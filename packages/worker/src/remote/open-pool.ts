@@ -1,6 +1,6 @@
 /** The pool of a remote worker in Node.js: threads, each with the best engine that works on this machine. */
 import { optimizerDefaults } from '@lockstep/core';
-import { chooseEngine, numEngineThreads, PLAIN_VIEW } from '@lockstep/engine';
+import { chooseEngine, findPageAdvice, numEngineThreads, PLAIN_VIEW } from '@lockstep/engine';
 import type { RemoteJob } from './job.ts';
 import type { JoinConfig } from './options.ts';
 import type { OpenedPool } from './roles.ts';
@@ -26,6 +26,7 @@ export async function openThreadPool(
     { network, labelSmoothing },
     { microBatch: Math.ceil(batchSize / numShards), maxGroup: numShards, numThreads: config.numThreads },
   );
+  const advise = await findPageAdvice(engine.kind);
   signal.throwIfAborted();
   const nothing = new Uint8Array(new SharedArrayBuffer(0));
   const pool = settings.createPool({
@@ -50,6 +51,7 @@ export async function openThreadPool(
     train: undefined,
     test: { images: nothing, labels: nothing, count: 0 },
     numThreads: numEngineThreads(engine, config.workers),
+    advise,
     onRecovery,
   });
   try {
