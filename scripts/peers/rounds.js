@@ -27,19 +27,28 @@ export const closeAll = (subjects) => Promise.all(subjects.map((subject) => subj
 /** Before a block: threads of the one before may go on spinning for a while, waiting for more work. */
 const PAUSE_MS = 250;
 
+/** @param numBlocks one after the other, where one alone is too short @returns samples per second */
+async function turn(subject, settings, numBlocks) {
+  await sleep(PAUSE_MS);
+  let secondsPerSample = 0;
+  for (let i = 0; i < numBlocks; i++) {
+    const { rate } = await subject.block(settings);
+    secondsPerSample += 1 / rate / numBlocks;
+  }
+  return 1 / secondsPerSample;
+}
+
 /**
  * Alternates blocks in rotating order, in every second round backwards, so that neither drift of the machine nor who goes before
  * whom favours one.
  * @returns {Promise<Map<string, number[]>>} of each subject's name the rates, round by round
  */
-export async function alternate(subjects, rounds, settings) {
+export async function alternate(subjects, rounds, settings, numBlocks = 1) {
   const rates = new Map(subjects.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     const rotated = subjects.map((_, i) => subjects[(round + i) % subjects.length]);
     for (const subject of round % 2 === 0 ? rotated : rotated.toReversed()) {
-      await sleep(PAUSE_MS);
-      const { rate } = await subject.block(settings);
-      rates.get(subject.name).push(rate);
+      rates.get(subject.name).push(await turn(subject, settings, numBlocks));
     }
   }
   return rates;
@@ -50,14 +59,14 @@ export async function alternate(subjects, rounds, settings) {
  * long as it lives, on some machines by a fifth. A subject that is missing in one of the parts is left out of all.
  * @param onStart told of the subjects of each part
  */
-export async function alternateAfresh(starters, { rounds, starts }, settings, onStart = () => {}) {
+export async function alternateAfresh(starters, { rounds, starts }, settings, onStart = () => {}, numBlocks = 1) {
   const parts = [];
   for (let part = 0; part < starts; part++) {
     const count = Math.floor((rounds * (part + 1)) / starts) - Math.floor((rounds * part) / starts);
     if (count === 0) continue;
     const subjects = await startAll(starters, settings);
     onStart(subjects);
-    parts.push(await alternate(subjects, count, settings));
+    parts.push(await alternate(subjects, count, settings, numBlocks));
     await closeAll(subjects);
   }
   const names = [...(parts[0]?.keys() ?? [])].filter((name) => parts.every((part) => part.has(name)));

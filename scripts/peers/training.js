@@ -6,8 +6,10 @@ import { alternate, alternateAfresh, closeAll, fastest, rateText, ratio, startAl
 import { Subject } from './subject.js';
 
 const BATCH = 512;
-/** Of a block, which is an epoch: a second or more of work, in whole batches. */
+/** Of a block, which is an epoch, in whole batches. */
 const samplesPerBlock = { mlp: 117 * BATCH, cnn: 24 * BATCH, resnet: 8 * BATCH };
+/** So that everybody's turn takes a second or more: what is cold after the others' should not count. */
+const blocksPerTurn = { mlp: 4, cnn: 1, resnet: 1 };
 /** tf.js in plain JavaScript takes up to seconds for one picture of a net with convolutions. */
 const samplesOfTfjs = { mlp: 4 * BATCH, cnn: 32, resnet: 8 };
 /** Rounds in which the variants of one peer are tried. */
@@ -91,10 +93,10 @@ function starters(model, { python, versions, dataDir }) {
 }
 
 /** Lockstep beside peers in turns. @returns rates by name; empty when Lockstep itself could not start */
-async function turns(lockstep, peers, settings) {
+async function turns(lockstep, peers, settings, numBlocks) {
   const chosen = [];
   for (const variants of peers) chosen.push(...(await bestOf(variants)));
-  const rates = await alternateAfresh([lockstep, ...chosen], settings, {});
+  const rates = await alternateAfresh([lockstep, ...chosen], settings, {}, undefined, numBlocks);
   return rates.has(LOCKSTEP) ? rates : new Map();
 }
 
@@ -117,9 +119,9 @@ async function once(start) {
 
 async function compareModel(model, settings) {
   const { lockstep, peers, ray, tfjs } = starters(model, settings);
-  const together = await turns(lockstep, peers, settings);
+  const together = await turns(lockstep, peers, settings, blocksPerTurn[model]);
   // By itself, since Ray keeps several processes busy even while it rests.
-  const withRay = ray.length > 0 ? await turns(lockstep, [ray], settings) : new Map();
+  const withRay = ray.length > 0 ? await turns(lockstep, [ray], settings, blocksPerTurn[model]) : new Map();
   const slow = await once(tfjs);
   const own = together.get(LOCKSTEP) ?? withRay.get(LOCKSTEP);
   const others = [...together, ...withRay].filter(([name]) => name !== LOCKSTEP);
