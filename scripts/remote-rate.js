@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median } from '@lockstep/bench';
-import { openTrainer } from './trainer.js';
+import { epochsPerBlock, openTrainer, samplesPerEpoch } from './trainer.js';
 
 const { values } = parseArgs({
   options: {
@@ -23,9 +23,6 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const numWorkers = Number(values.workers);
-const samplesPerEpoch = { mlp: 60_000, cnn: 30_720, resnet: 12_288 };
-/** So that a block takes a second or more: what is cold after the other subjects should not count. */
-const epochsPerBlock = { mlp: 4, cnn: 1, resnet: 1 };
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-remote-'));
 let numRuns = 0;
 
@@ -36,6 +33,7 @@ const trainer = (model, local, remote) =>
     name: String(numRuns++),
     local,
     remote,
+    epochsPerBlock: epochsPerBlock[model],
     settings: {
       model,
       batchSize: 512,
@@ -52,11 +50,11 @@ for (const model of values.models.split(',')) {
   const local = trainer(model, numWorkers, 0);
   const remote = trainer(model, 0, numWorkers);
   const rates = { local: [], remote: [] };
-  for (const subject of [local, remote, local, remote]) await subject.block(epochsPerBlock[model]); // warm-up
+  for (const subject of [local, remote, local, remote]) await subject.block(); // warm-up
   const before = await remote.traffic();
   for (let round = 0; round < rounds; round++) {
-    rates.local.push(await local.block(epochsPerBlock[model]));
-    rates.remote.push(await remote.block(epochsPerBlock[model]));
+    rates.local.push(await local.block());
+    rates.remote.push(await remote.block());
   }
   const after = await remote.traffic();
   await Promise.all([local.close(), remote.close()]);

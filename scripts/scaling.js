@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { median } from '@lockstep/bench';
-import { openTrainer } from './trainer.js';
+import { epochsPerBlock, openTrainer, samplesPerEpoch } from './trainer.js';
 
 const { values } = parseArgs({
   options: {
@@ -25,9 +25,6 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const shards = 8;
 const batchSize = 512;
-const samplesPerEpoch = { mlp: 60_000, cnn: 30_720, resnet: 12_288 };
-/** So that a block takes a second or more: what is cold after the other subjects should not count. */
-const epochsPerBlock = { mlp: 4, cnn: 1, resnet: 1 };
 
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-scaling-'));
 let numRuns = 0;
@@ -38,6 +35,7 @@ const trainer = (model, workers) =>
     name: String(numRuns++),
     local: workers,
     remote: 0,
+    epochsPerBlock: epochsPerBlock[model],
     settings: {
       model,
       batchSize,
@@ -81,9 +79,9 @@ const spread = (list) =>
 for (const model of values.models.split(',')) {
   const subjects = [enginesAlone(model, 1), trainer(model, 1), enginesAlone(model, 2), trainer(model, 2)];
   const rates = subjects.map(() => []);
-  for (const subject of subjects) await subject.block(epochsPerBlock[model]); // warm-up
+  for (const subject of subjects) await subject.block(); // warm-up
   for (let round = 0; round < rounds; round++) {
-    for (const [i, subject] of subjects.entries()) rates[i].push(await subject.block(epochsPerBlock[model]));
+    for (const [i, subject] of subjects.entries()) rates[i].push(await subject.block());
   }
   await Promise.all(subjects.map((subject) => subject.close()));
   const [alone, one, together, two] = rates;

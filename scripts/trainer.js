@@ -5,6 +5,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { train } from '@lockstep/coordinator';
 
+/** Of blocks that take a second or more: what is cold after the other subjects should not count. */
+export const samplesPerEpoch = { mlp: 60_000, cnn: 30_720, resnet: 12_288 };
+export const epochsPerBlock = { mlp: 4, cnn: 1, resnet: 1 };
+
 const COMMAND = fileURLToPath(new URL('../packages/cli/bin/lockstep.js', import.meta.url));
 
 /**
@@ -13,9 +17,10 @@ const COMMAND = fileURLToPath(new URL('../packages/cli/bin/lockstep.js', import.
  * @param options.local threads here
  * @param options.remote workers with one thread that dial in
  * @param options.dial turns the run's address into the one that the workers are told; may be async
+ * @param options.epochsPerBlock how many a block has
  * @param options.settings more options of the run, such as the model and how many samples an epoch has
  */
-export function openTrainer({ folder, name, local, remote, dial = (url) => url, settings }) {
+export function openTrainer({ folder, name, local, remote, dial = (url) => url, epochsPerBlock = 1, settings }) {
   const events = train({
     workers: local,
     minWorkers: Math.max(1, remote),
@@ -40,11 +45,11 @@ export function openTrainer({ folder, name, local, remote, dial = (url) => url, 
   };
   let stepsPerEpoch = 0;
   return {
-    /** Trains some epochs. @returns samples per second */
-    async block(numEpochs = 1) {
+    /** Trains a block. @returns samples per second */
+    async block() {
       let samples = 0;
       let seconds = 0;
-      for (let epoch = 0; epoch < numEpochs; ) {
+      for (let epoch = 0; epoch < epochsPerBlock; ) {
         const { value, done } = await events.next();
         if (done) throw new Error('the run ended early');
         if (value.event === 'listening') await listen(value);

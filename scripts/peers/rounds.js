@@ -59,7 +59,7 @@ export async function alternate(subjects, rounds, settings, numBlocks = 1) {
  * long as it lives, on some machines by a fifth. A subject that is missing in one of the parts is left out of all.
  * @param onStart told of the subjects of each part
  */
-export async function alternateAfresh(starters, { rounds, starts }, settings, onStart = () => {}, numBlocks = 1) {
+export async function alternateAfresh(starters, { rounds, starts, numBlocks }, settings, onStart = () => {}) {
   const parts = [];
   for (let part = 0; part < starts; part++) {
     const count = Math.floor((rounds * (part + 1)) / starts) - Math.floor((rounds * part) / starts);

@@ -93,10 +93,10 @@ function starters(model, { python, versions, dataDir }) {
 }
 
 /** Lockstep beside peers in turns. @returns rates by name; empty when Lockstep itself could not start */
-async function turns(lockstep, peers, settings, numBlocks) {
+async function turns(lockstep, peers, settings) {
   const chosen = [];
   for (const variants of peers) chosen.push(...(await bestOf(variants)));
-  const rates = await alternateAfresh([lockstep, ...chosen], settings, {}, undefined, numBlocks);
+  const rates = await alternateAfresh([lockstep, ...chosen], settings, {});
   return rates.has(LOCKSTEP) ? rates : new Map();
 }
 
@@ -119,9 +119,10 @@ async function once(start) {
 
 async function compareModel(model, settings) {
   const { lockstep, peers, ray, tfjs } = starters(model, settings);
-  const together = await turns(lockstep, peers, settings, blocksPerTurn[model]);
+  const inTurns = { ...settings, numBlocks: blocksPerTurn[model] };
+  const together = await turns(lockstep, peers, inTurns);
   // By itself, since Ray keeps several processes busy even while it rests.
-  const withRay = ray.length > 0 ? await turns(lockstep, [ray], settings, blocksPerTurn[model]) : new Map();
+  const withRay = ray.length > 0 ? await turns(lockstep, [ray], inTurns) : new Map();
   const slow = await once(tfjs);
   const own = together.get(LOCKSTEP) ?? withRay.get(LOCKSTEP);
   const others = [...together, ...withRay].filter(([name]) => name !== LOCKSTEP);

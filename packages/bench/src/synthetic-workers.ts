@@ -5,7 +5,7 @@
  *   node synthetic-workers.js <url> <number of workers>
  */
 import { connect } from 'node:net';
-import { coveringNodes, MessagePieces, releaseWhole } from '@lockstep/core';
+import { coveringNodes, freePieces, releaseWhole } from '@lockstep/core';
 import { parseTopology, selfTestSketch } from '@lockstep/engine';
 import {
   type CoordinatorMessage,
@@ -69,13 +69,11 @@ function startWorker(name: string): void {
       );
     socket.send(frame);
   };
-  const pieces = new MessagePieces();
   socket.on('open', () => {
-    raw.on('data', (piece) => pieces.came(piece));
+    freePieces(socket, raw);
     send({ type: 'hello', protocol: PROTOCOL_VERSION, name, threads: 1, runtime: 'synthetic' });
   });
   socket.on('message', async (bytes) => {
-    pieces.ended();
     const { message } = decodeFromCoordinator(bytes as Buffer);
     // What it needs of it was copied.
     releaseWhole(bytes as Buffer);

@@ -22,7 +22,7 @@ export {
 } from './optimizers.ts';
 export { purposes, RandomStream } from './random.ts';
 export { BLOCK_LENGTH, reduceBlocks } from './reduction.ts';
-export { MessagePieces, release, releaseWhole } from './release.ts';
+export { freePieces, release, releaseWhole } from './release.ts';
 export {
   decodeSafetensors,
   encodeSafetensors,

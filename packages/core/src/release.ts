@@ -42,3 +42,14 @@ export class MessagePieces {
     this.#pieces = [];
   }
 }
+
+/** Frees pieces of messages from now on. @param messages a WebSocket that is open @param pieces the socket under it, which it listens to */
+export function freePieces(
+  messages: { on(event: 'message', listener: () => void): unknown },
+  pieces: { on(event: 'data', listener: (piece: Uint8Array) => void): unknown },
+): void {
+  const kept = new MessagePieces();
+  messages.on('message', () => kept.ended());
+  // Behind the WebSocket's own listener, which ends messages.
+  pieces.on('data', (piece) => kept.came(piece));
+}

@@ -1,5 +1,5 @@
 /** Puts a worker's WebSocket and the fleet together. */
-import { MessagePieces, releaseWhole } from '@lockstep/core';
+import { releaseWhole } from '@lockstep/core';
 import { closeCodes } from '@lockstep/protocol';
 import type { WebSocket } from 'ws';
 import type { WorkerPeer } from '../server/index.ts';
@@ -26,17 +26,14 @@ export function admit(socket: WebSocket, peer: WorkerPeer, fleet: Fleet): void {
   });
   // A text message is none of ours, and is treated as an empty frame.
   let complete = peer.bytesRead();
-  const pieces = new MessagePieces();
   socket.on('message', (data, isBinary) => {
     complete = peer.bytesRead();
-    pieces.ended();
     connection.receive(isBinary ? (data as Buffer) : NOTHING);
     // What counts of it was copied.
     releaseWhole(data as Buffer);
   });
   // The library keeps a message until its end, however slowly that comes.
-  peer.onBytes((piece) => {
-    pieces.came(piece);
+  peer.onBytes(() => {
     if (!connection.pending(peer.bytesRead() - complete)) socket.terminate();
   });
   socket.on('error', (error) => {

@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { invariant } from '@lockstep/core';
+import { freePieces, invariant } from '@lockstep/core';
 import { SUBPROTOCOL } from '@lockstep/protocol';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { dialableHost, isLoopback } from './address.ts';
@@ -41,8 +41,8 @@ export interface WorkerPeer {
   readonly browser: boolean;
   /** Bytes that came from it so far, those of an unfinished message included. */
   bytesRead(): number;
-  /** Calls back with each piece that has come, once the messages that end in it were told of. */
-  onBytes(listener: (piece: Buffer) => void): void;
+  /** Calls back each time that some have come. */
+  onBytes(listener: () => void): void;
 }
 
 type RouteHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
@@ -217,11 +217,12 @@ export class CoordinatorServer {
     // 'close' follows, with the code that tells what was wrong.
     webSocket.on('error', () => {});
     const { socket, headers } = request;
+    freePieces(webSocket, socket);
     const peer = {
       address: addressOf(socket) ?? 'unknown',
       browser: headers.origin !== undefined,
       bytesRead: () => socket.bytesRead,
-      onBytes: (listener: (piece: Buffer) => void) => void socket.on('data', listener),
+      onBytes: (listener: () => void) => void socket.on('data', listener),
     };
     try {
       this.#onWorker(webSocket, peer);

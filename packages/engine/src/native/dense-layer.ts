@@ -70,25 +70,20 @@ export function dense(node: Node<'dense'>, { parameters, inputs: [input], relu: 
         if (node.bias !== undefined) {
           sumPartsOfRows(p, parts, columns, run.produce(node.bias, channelShape(units)), slope);
         }
-        const end = (): void => {
-          if (slope !== gradient) p.giveBack(slope);
-        };
-        if (!transposed) {
-          end();
-          return [undefined];
+        const back = transposed && p.borrow(rows * depth);
+        if (transposed && back) {
+          p.point<[number, number, number]>([back, slope, transposed], (into, left, right) =>
+            multiply(p, into, left, right, {
+              rows,
+              columns: depth,
+              depth: [{ count: columns, left: FLOAT_BYTES, right: inputRow }],
+              leftRows: outputRow,
+              intoRow: inputRow,
+              start: 'zero',
+            }),
+          );
         }
-        const back = p.borrow(rows * depth);
-        p.point<[number, number, number]>([back, slope, transposed], (into, left, right) =>
-          multiply(p, into, left, right, {
-            rows,
-            columns: depth,
-            depth: [{ count: columns, left: FLOAT_BYTES, right: inputRow }],
-            leftRows: outputRow,
-            intoRow: inputRow,
-            start: 'zero',
-          }),
-        );
-        end();
+        if (slope !== gradient) p.giveBack(slope);
         return [back];
       };
       return { output, backward };

@@ -1,6 +1,6 @@
 /** The WebSocket of a worker in Node.js. */
 import type { Socket } from 'node:net';
-import { MessagePieces, releaseWhole } from '@lockstep/core';
+import { freePieces, releaseWhole } from '@lockstep/core';
 import { reasonOf } from '@lockstep/dataset';
 import type { WebSocket } from 'ws';
 import type { Wire, WireListener } from './connection.ts';
@@ -21,13 +21,8 @@ export class WsWire implements Wire {
   constructor(socket: WebSocket, raw: Socket, listener: WireListener) {
     this.#socket = socket;
     this.#raw = raw;
-    const pieces = new MessagePieces();
-    // After the library's own listener, which ends messages.
-    socket.once('open', () => raw.on('data', (piece) => pieces.came(piece)));
-    socket.on('message', (data, isBinary) => {
-      pieces.ended();
-      listener.message(isBinary ? (data as Buffer) : undefined);
-    });
+    socket.once('open', () => freePieces(socket, raw));
+    socket.on('message', (data, isBinary) => listener.message(isBinary ? (data as Buffer) : undefined));
     // A 'close' follows.
     socket.on('error', (error) => listener.failed(reasonOf(error)));
     socket.once('close', (code, reason) => listener.closed(code, reason.toString()));
