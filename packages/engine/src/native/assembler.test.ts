@@ -28,6 +28,14 @@ function disassemble(code: Uint8Array): string[] {
 }
 
 const names = Object.keys(registers);
+/** What their lower halves are called. */
+const word = (i: number): string => ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi'][i] ?? `${names[i]}d`;
+/** Their lower quarters and lowest bytes. */
+const short = (i: number): string =>
+  word(i)
+    .replace(/^e|d$/, '')
+    .replace(/^(r\d+)$/, '$1w');
+const byte = (i: number): string => (i < 4 ? `${names[i]![1]}l` : i < 8 ? `${names[i]!.slice(1)}l` : `${names[i]}b`);
 const offsets = [0, 4, 64, -64, 100, 8192, -8192, 1_000_000];
 
 const hex = (offset: number): string =>
@@ -99,6 +107,22 @@ describe.skipIf(skip !== undefined)(`machine code${skip === undefined ? '' : ` (
           expected.push(`vcmpeqps ymm1,${register(right)},${register(left)}`);
           expected.push(`vblendvps ${register(into)},${register(into)},${register(left)},ymm1`);
         }
+        asm.addIntegers(into, left, right);
+        expected.push(three('vpaddd'));
+        asm.nonZeroBits(base, place, left, 1);
+        asm.markNonZero(into, left, place, right, 1);
+        if (isa === 'avx512') {
+          expected.push(`vcmpneqps k1,${register(left)},${size} PTR ${text}`);
+          expected.push(`kmovw ${word(base)},k1`);
+          expected.push(`vcmpneqps k1,${register(right)},${size} PTR ${text}`);
+          expected.push(`vorps ${register(into)}{k1},${register(into)},${register(left)}`);
+        } else {
+          expected.push(`vcmpneqps ymm1,${register(left)},${size} PTR ${text}`);
+          expected.push(`vmovmskps ${word(base)},ymm1`);
+          expected.push(`vcmpneqps ymm1,${register(right)},${size} PTR ${text}`);
+          expected.push(`vandps ymm1,ymm1,${register(left)}`);
+          expected.push(`vorps ${register(into)},${register(into)},ymm1`);
+        }
       }
     }
     expect(disassemble(asm.code)).toEqual(expected);
@@ -107,8 +131,6 @@ describe.skipIf(skip !== undefined)(`machine code${skip === undefined ? '' : ` (
   it('of general registers', () => {
     const asm = new Assembler('avx2');
     const expected: string[] = [];
-    const words = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi'];
-    const word = (i: number): string => words[i] ?? `${names[i]}d`;
     for (const [name, register] of Object.entries(registers)) {
       for (const base of Object.values(registers)) {
         const place = at(base, offsets[(register + base) % offsets.length]);
@@ -121,13 +143,36 @@ describe.skipIf(skip !== undefined)(`machine code${skip === undefined ? '' : ` (
         expected.push(`mov ${word(register)},DWORD PTR ${text}`);
         asm.storeWord(place, register);
         expected.push(`mov DWORD PTR ${text},${word(register)}`);
+        asm.storeZeroWord(place);
+        expected.push(`mov DWORD PTR ${text},0x0`);
+        asm.storeBits(place, register, 16);
+        expected.push(`mov WORD PTR ${text},${short(register)}`);
+        asm.storeBits(place, register, 8);
+        expected.push(`mov BYTE PTR ${text},${byte(register)}`);
         asm.address(register, place);
         expected.push(`lea ${name},${text}`);
+        const other = names[base];
+        asm.addRegister(register, base);
+        expected.push(`add ${name},${other}`);
+        asm.or(register, base);
+        expected.push(`or ${name},${other}`);
+        asm.multiplyNumber(register, base, 0x1234);
+        expected.push(`imul ${name},${other},0x1234`);
+        asm.countBits(register, base);
+        expected.push(`popcnt ${name},${other}`);
+        asm.lowestBit(register, base);
+        expected.push(`tzcnt ${name},${other}`);
+        asm.clearLowestBit(register, base);
+        expected.push(`lea ${other},[${name}-0x1]`, `and ${name},${other}`);
       }
       asm.setRegister(register, -5);
       expected.push(`mov ${name},0xfffffffffffffffb`);
       asm.addNumber(register, 100);
       expected.push(`add ${name},0x64`);
+      asm.shiftLeft(register, 32);
+      expected.push(`shl ${name},0x20`);
+      asm.compareNumber(register, 0x1234);
+      expected.push(`cmp ${name},0x1234`);
       asm.addNumber(register, 0);
       asm.addNumber(register, 0x1234);
       expected.push(`add ${name},0x1234`);
@@ -139,12 +184,16 @@ describe.skipIf(skip !== undefined)(`machine code${skip === undefined ? '' : ` (
     expect(disassemble(asm.code).map((line) => line.replace(/^rex /, ''))).toEqual(expected);
   });
 
-  it('that loops', () => {
+  it('that loops and jumps', () => {
     const asm = new Assembler('avx2');
     asm.setRegister(registers.r9, 3);
     const top = asm.length;
     asm.addNumber(registers.rax, 1);
     asm.countDown(registers.r9, top);
+    asm.jumpBack('notZero', top);
+    const jumps = (['zero', 'notLess', 'always'] as const).map((condition) => asm.jump(condition));
+    for (const jump of jumps) asm.land(jump);
+    const landed = asm.length;
     asm.push(registers.r12);
     asm.pop(registers.r12);
     asm.readExtendedControl();
@@ -154,6 +203,10 @@ describe.skipIf(skip !== undefined)(`machine code${skip === undefined ? '' : ` (
       'add rax,0x1',
       'dec r9',
       `jne 0x${top.toString(16)}`,
+      `jne 0x${top.toString(16)}`,
+      `je 0x${landed.toString(16)}`,
+      `jge 0x${landed.toString(16)}`,
+      `jmp 0x${landed.toString(16)}`,
       'push r12',
       'pop r12',
       'mov rcx,0x0',

@@ -42,6 +42,9 @@ export const at = (base: Register, offset = 0): Place => ({ base, offset });
 /** Operands of vector instructions can also come from memory. */
 type Operand = Vector | Place;
 
+/** What flags say: zero or not, or not less (signed). */
+const conditions = { zero: 4, notZero: 5, notLess: 13 } as const;
+
 /** Tables of opcodes, and prefixes that are part of an opcode. */
 const MAP_0F = 1;
 const MAP_0F38 = 2;
@@ -52,7 +55,7 @@ const PREFIX_66 = 1;
 /** Registers that hold comparisons: mask registers in AVX-512, else an ordinary vector. */
 const MASK = 1;
 
-const comparisons = { equal: 0, less: 1 } as const;
+const comparisons = { equal: 0, less: 1, different: 4 } as const;
 type Comparison = keyof typeof comparisons;
 
 interface Encoding {
@@ -65,6 +68,8 @@ interface Encoding {
   readonly mask?: 'merging' | 'zeroing';
   readonly immediate?: number;
 }
+
+const COMPARE: Encoding = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0xc2 };
 
 const fits8 = (value: number): boolean => value >= -128 && value <= 127;
 
@@ -158,7 +163,7 @@ export class Assembler {
 
   /** Copies the elements for which the comparison of `left` with `right` holds; the others become zero. `spare` is overwritten. */
   select(into: Vector, from: Vector, comparison: Comparison, left: Vector, right: Operand, spare: Vector): void {
-    const compare = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0xc2, immediate: comparisons[comparison] };
+    const compare = { ...COMPARE, immediate: comparisons[comparison] };
     if (this.isa === 'avx512') {
       this.#vector(compare, MASK, left, right);
       this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x28, mask: 'zeroing' }, into, 0, from);
@@ -170,7 +175,7 @@ export class Assembler {
 
   /** Replaces the elements for which the comparison of `left` with `right` holds. `spare` is overwritten. */
   replace(into: Vector, from: Vector, comparison: Comparison, left: Vector, right: Operand, spare: Vector): void {
-    const compare = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0xc2, immediate: comparisons[comparison] };
+    const compare = { ...COMPARE, immediate: comparisons[comparison] };
     if (this.isa === 'avx512') {
       this.#vector(compare, MASK, left, right);
       this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x28, mask: 'merging' }, into, 0, from);
@@ -178,6 +183,35 @@ export class Assembler {
       this.#vector(compare, spare, left, right);
       this.#vector({ map: MAP_0F3A, prefix: PREFIX_66, opcode: 0x4a, immediate: spare << 4 }, into, into, from);
     }
+  }
+
+  /** A bit for each element, of whether it is zero or not (NaN is not), the first one lowest. `spare` is overwritten. */
+  nonZeroBits(into: Register, from: Operand, zero: Vector, spare: Vector): void {
+    if (this.isa === 'avx512') {
+      this.#vector({ ...COMPARE, immediate: comparisons.different }, MASK, zero, from);
+      this.#short(0x93, PREFIX_NONE, into, MASK);
+    } else {
+      this.#vector({ ...COMPARE, immediate: comparisons.different }, spare, zero, from);
+      this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x50 }, into, 0, spare);
+    }
+  }
+
+  /** Sets `bits` in the elements for which those of `from` are not zero. `spare` is overwritten. */
+  markNonZero(into: Vector, bits: Vector, from: Operand, zero: Vector, spare: Vector): void {
+    const or = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x56 };
+    if (this.isa === 'avx512') {
+      this.#vector({ ...COMPARE, immediate: comparisons.different }, MASK, zero, from);
+      this.#vector({ ...or, mask: 'merging' }, into, into, bits);
+    } else {
+      this.#vector({ ...COMPARE, immediate: comparisons.different }, spare, zero, from);
+      this.#arithmetic(0x54, spare, spare, bits);
+      this.#vector(or, into, into, spare);
+    }
+  }
+
+  /** Elements as integers of 32 bits. */
+  addIntegers(into: Vector, left: Vector, right: Operand): void {
+    this.#vector({ map: MAP_0F, prefix: PREFIX_66, opcode: 0xfe }, into, left, right);
   }
 
   // General registers, of 64 bits.
@@ -199,6 +233,18 @@ export class Assembler {
     this.#general(0x89, from, into, 0);
   }
 
+  /** Four bytes of zeros. */
+  storeZeroWord(into: Place): void {
+    this.#general(0xc7, 0, into, 0);
+    this.#word(0);
+  }
+
+  /** The lowest `bits`, 8 or 16. */
+  storeBits(into: Place, from: Register, bits: number): void {
+    if (bits === 16) this.#bytes(0x66);
+    this.#general(bits === 16 ? 0x89 : 0x88, from, into, 0);
+  }
+
   address(into: Register, of: Place): void {
     this.#general(0x8d, into, of);
   }
@@ -218,6 +264,68 @@ export class Assembler {
       this.#bytes(0x81, 0xc0 | (into & 7));
       this.#word(value);
     }
+  }
+
+  /** Its flags tell whether the sum is zero. */
+  addRegister(into: Register, from: Register): void {
+    this.#registers([0x01], from, into);
+  }
+
+  multiplyNumber(into: Register, from: Register, value: number): void {
+    this.#registers([0x69], into, from);
+    this.#word(value);
+  }
+
+  /** Its flags tell whether no bit is set. */
+  or(into: Register, from: Register): void {
+    this.#registers([0x09], from, into);
+  }
+
+  shiftLeft(register: Register, bits: number): void {
+    this.#rex(1, 0, register);
+    this.#bytes(0xc1, 0xe0 | (register & 7), bits);
+  }
+
+  countBits(into: Register, from: Register): void {
+    this.#bytes(0xf3);
+    this.#registers([0x0f, 0xb8], into, from);
+  }
+
+  /** Its number; there is one. */
+  lowestBit(into: Register, from: Register): void {
+    this.#bytes(0xf3);
+    this.#registers([0x0f, 0xbc], into, from);
+  }
+
+  /** Clears it; flags tell whether no bit is left. */
+  clearLowestBit(register: Register, spare: Register): void {
+    this.address(spare, at(register, -1));
+    this.#registers([0x21], spare, register);
+  }
+
+  /** Flags as `left - right` would set them. */
+  compareNumber(left: Register, right: number): void {
+    this.#rex(1, 0, left);
+    this.#bytes(0x81, 0xf8 | (left & 7));
+    this.#word(right);
+  }
+
+  /** Jumps back. */
+  jumpBack(condition: keyof typeof conditions, target: number): void {
+    this.#bytes(0x0f, 0x80 | conditions[condition]);
+    this.#word(target - (this.#length + 4));
+  }
+
+  /** Jumps forward, to where `land` is called with what this returns. */
+  jump(condition: keyof typeof conditions | 'always'): number {
+    if (condition === 'always') this.#bytes(0xe9);
+    else this.#bytes(0x0f, 0x80 | conditions[condition]);
+    this.#word(0);
+    return this.#length;
+  }
+
+  land(jump: number): void {
+    new DataView(this.#code.buffer).setInt32(jump - 4, this.#length - jump, true);
   }
 
   push(register: Register): void {
@@ -280,6 +388,16 @@ export class Assembler {
 
   #rex(wide: number, register: number, base: number): void {
     this.#bytes(0x40 | (wide << 3) | (((register >> 3) & 1) << 2) | ((base >> 3) & 1));
+  }
+
+  #registers(opcode: readonly number[], register: Register, other: Register): void {
+    this.#rex(1, register, other);
+    this.#bytes(...opcode, 0xc0 | ((register & 7) << 3) | (other & 7));
+  }
+
+  /** Of a mask register, in the encoding of older vectors. */
+  #short(opcode: number, prefix: number, register: Register, other: number): void {
+    this.#bytes(0xc5, (((~register >> 3) & 1) << 7) | 0x78 | prefix, opcode, 0xc0 | ((register & 7) << 3) | other);
   }
 
   #general(opcode: number, register: Register, place: Place, wide = 1): void {
