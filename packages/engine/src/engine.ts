@@ -57,6 +57,9 @@ export interface Engine {
   /** The most micro-batches that one call of `gradient` takes, a power of two; more than 1 where that is faster. */
   readonly maxGroup: number;
 
+  /** Whether the sums of {@link gradient} may lie over memory that threads share. */
+  readonly writesShared: boolean;
+
   /**
    * Forward and backward in training mode over each micro-batch by itself, and the sum of the results along the
    * reduction tree: (a + b) + (c + d). The bits are those of separate calls added up.

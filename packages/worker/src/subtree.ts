@@ -60,6 +60,12 @@ export class SubtreeSummer {
     this.#leaves = leaves.map((at) => ({ at, view: new Float32Array(memory.buffer, at, length) }));
   }
 
+  /** Whether one call of `compute` gives the sum at `node`, so that nothing is left to add. */
+  isOneCall(node: number): boolean {
+    const { from, to } = shardsUnder(node, this.#numShards);
+    return to - from <= this.#group;
+  }
+
   /**
    * Computes the sum at `node`.
    * @param compute fills a sum vector with the sum over neighbouring shards

@@ -13,6 +13,7 @@ import {
   Rounding,
   reduceBlocks,
   ShardPlan,
+  shardsUnder,
   type UpdateScalars,
   updateDirections,
   updateSlice,
@@ -58,6 +59,8 @@ class Thread {
   #engine: Promise<Engine> | undefined;
   /** By the number of shards that one call of the engine takes. */
   readonly #summers = new Map<number, SubtreeSummer>();
+  /** Sum vectors in shared memory, by offset. */
+  readonly #vectors = new Map<number, Float32Array>();
   /** One per micro-batch of a group. */
   readonly #gatherers: Gatherer[] = [];
   /** Of the parameters that the engine holds. */
@@ -187,26 +190,41 @@ class Thread {
     const { seed, reduction, numShards } = this.#setup.job;
     const summer = this.#summer(reduction === 'fast' ? numShards : terms ? 1 : engine.maxGroup);
     const { values } = summer;
+    const compute = ({ from, to }: Range, sums: Float32Array): Promise<void> => {
+      if (this.#barrier.cancelled) throw new Error('cancelled');
+      // What counts as one micro-batch.
+      const size = reduction === 'fast' ? to - from : 1;
+      const batches = Array.from({ length: (to - from) / size }, (_, i) => {
+        const shards = { from: from + i * size, to: from + (i + 1) * size };
+        return {
+          samples: this.#microBatch(step, shards, i, index),
+          key: { seed, step: runStep, shard: shards.from },
+        };
+      });
+      return engine.gradient(batches, sums);
+    };
     for (const { node, at } of partials) {
+      if (engine.writesShared && !terms && summer.isOneCall(node)) {
+        await compute(shardsUnder(node, numShards), this.#sumsAt(at));
+        continue;
+      }
       await summer.sum(
         node,
-        ({ from, to }, sums) => {
-          if (this.#barrier.cancelled) throw new Error('cancelled');
-          // What counts as one micro-batch.
-          const size = reduction === 'fast' ? to - from : 1;
-          const batches = Array.from({ length: (to - from) / size }, (_, i) => {
-            const shards = { from: from + i * size, to: from + (i + 1) * size };
-            return {
-              samples: this.#microBatch(step, shards, i, index),
-              key: { seed, step: runStep, shard: shards.from },
-            };
-          });
-          return engine.gradient(batches, sums);
-        },
+        compute,
         (block, start, length) => this.#shared.set(values.subarray(block / 4, block / 4 + length), at / 4 + start),
         terms,
       );
     }
+  }
+
+  /** The vector at an offset of the shared memory: the same view each time, since engines know places by their views. */
+  #sumsAt(at: number): Float32Array {
+    let vector = this.#vectors.get(at);
+    if (!vector) {
+      vector = new Float32Array(this.#setup.memory.buffer, at, this.#network.layout.sumLength);
+      this.#vectors.set(at, vector);
+    }
+    return vector;
   }
 
   #summer(maxGroup: number): SubtreeSummer {

@@ -4,7 +4,7 @@ import type { Isa } from './assembler.ts';
 import { addBuffers, scalePixels } from './elementwise.ts';
 import { isGroupable, layerOf, rectifying } from './layers.ts';
 import { Code, Memory } from './machine.ts';
-import { isDense, ParameterMemory, roomOf, type Shape3 } from './parameters.ts';
+import { copyTensor, isDense, ParameterMemory, roomOf, type Shape3 } from './parameters.ts';
 import { isTiling } from './pooling.ts';
 import { Arena, type Buffer, Program, padded } from './program.ts';
 import { type Arrangement, type Forward, type Layer, passing, type Run, sampleRoom } from './rule.ts';
@@ -19,12 +19,11 @@ interface PlacedLayer {
   readonly layer: Layer;
 }
 
-/** A tensor that a run leaves in the program's own memory, filled up, for a place in the sum vector. */
+/** A tensor that is worked out in the program's own memory, filled up, for a place in the sum vector. */
 interface Produced {
-  readonly start: number;
-  readonly length: number;
+  readonly target: Buffer;
   readonly shape: Shape3;
-  readonly values: Float32Array;
+  readonly buffer: Buffer;
 }
 
 /** Dropout factors that a run reads. */
@@ -47,7 +46,6 @@ export interface Compiled {
   /** In the same arrangement, of the summed loss. */
   readonly gradient: Float32Array;
   readonly masks: readonly Mask[];
-  readonly produced: readonly Produced[];
   readonly memory: Memory;
   readonly forward: Code;
   /** Undefined for inference. */
@@ -87,7 +85,7 @@ export class CompiledNetwork {
     // Whole vectors are read; the bytes behind the last picture stay zero.
     const bytes = p.buffer(pixels / FLOAT_BYTES);
     const picture = p.buffer(pixels);
-    const produced: { readonly name: string; readonly shape: Shape3; readonly buffer: Buffer }[] = [];
+    const produced: Produced[] = [];
     const masks: { readonly index: number; readonly arrangement: Arrangement; readonly buffer: Buffer }[] = [];
     const run: Run = {
       p,
@@ -96,9 +94,10 @@ export class CompiledNetwork {
       training,
       produce: (name, shape) => {
         // Where nothing is filled up, results go straight to the caller.
-        if (isDense(shape)) return { memory: 'sums', offset: this.parameters.find(name).offset * FLOAT_BYTES };
+        const target = this.parameters.inCaller(name);
+        if (isDense(shape)) return target;
         const buffer = p.buffer(roomOf(shape));
-        produced.push({ name, shape, buffer });
+        produced.push({ target, shape, buffer });
         return buffer;
       },
       mask: (index, arrangement) => {
@@ -123,7 +122,7 @@ export class CompiledNetwork {
     const logitsBuffer = outputs.get(logits)!;
     const gradientBuffer = p.buffer(count * sampleRoom(arrangement));
     const forwardCode = p.finish();
-    const backwardCode = training ? this.#writeBackward(run, written, gradientBuffer) : undefined;
+    const backwardCode = training ? this.#writeBackward(run, written, gradientBuffer, produced) : undefined;
 
     const memory = new Memory(arena);
     const floats = (buffer: Buffer, length: number): Float32Array => memory.floats(buffer.offset, length);
@@ -138,10 +137,6 @@ export class CompiledNetwork {
         rate: this.#network.dropouts[mask.index]!.rate,
         factors: floats(buffer, count * sampleRoom(mask.arrangement)),
       })),
-      produced: produced.map(({ name, shape, buffer }) => {
-        const { offset, size } = this.parameters.find(name);
-        return { start: offset, length: size, shape, values: floats(buffer, roomOf(shape)) };
-      }),
       memory,
       forward: new Code(forwardCode),
       backward: backwardCode && new Code(backwardCode),
@@ -192,11 +187,12 @@ export class CompiledNetwork {
     return this.#layers.find(({ node }) => node.id === id)!.layer.arrangement;
   }
 
-  /** From the loss back, layer by layer. */
+  /** From the loss back, layer by layer. @param produced what layers add to, while they write */
   #writeBackward(
     run: Run,
     layers: readonly { readonly node: LayerNode; readonly forward: Forward }[],
     lossGradient: Buffer,
+    produced: readonly Produced[],
   ): Uint8Array {
     const { p } = run;
     const gradients = new Map<string, Buffer[]>([[this.#network.logits, [lossGradient]]]);
@@ -208,6 +204,7 @@ export class CompiledNetwork {
       // Whoever reads it has been there before.
       if (!outputs.includes(forward.output)) p.giveBack(forward.output);
     }
+    for (const { target, shape, buffer } of produced) copyTensor(p, shape, target, buffer, 'out');
     return p.finish();
   }
 

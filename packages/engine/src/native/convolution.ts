@@ -36,41 +36,9 @@ class Canvas {
     const { height, width, channels } = this.#pictures;
     const values = width * channels;
     this.#p.point<[Register]>([this.#inner], (target) => {
-      if (values % this.#p.lanes === 0) {
-        copyRows(this.#p, height, values, [from, values * FLOAT_BYTES], [target, this.row]);
-      } else {
-        copyValues(this.#p, height, values, from, target, this.row);
-      }
+      copyRows(this.#p, height, values, [from, values * FLOAT_BYTES], [target, this.row]);
     });
   }
-}
-
-/** Copies rows of any length, value by value: pictures as they come in, which are small. */
-function copyValues(p: Program, rows: number, values: number, from: Register, into: Register, intoRow: number): void {
-  p.lend<[Register]>(1, (word) =>
-    p.loop(
-      rows,
-      [
-        [from, values * FLOAT_BYTES],
-        [into, intoRow],
-      ],
-      () =>
-        p.strips(
-          values,
-          8,
-          [
-            [from, FLOAT_BYTES],
-            [into, FLOAT_BYTES],
-          ],
-          (width) => {
-            for (let i = 0; i < width; i++) {
-              p.asm.loadWord(word, { base: from, offset: i * FLOAT_BYTES });
-              p.asm.storeWord({ base: into, offset: i * FLOAT_BYTES }, word);
-            }
-          },
-        ),
-    ),
-  );
 }
 
 /** Through the kernel, along with the pixels under it. */

@@ -37,8 +37,9 @@ export function fillZero(p: Program, buffer: Buffer, floats: number): void {
   forEachVector(p, floats, [buffer], (place) => p.asm.store(place, 0));
 }
 
-/** Copies rows of `floats` values each; `from` and `into` move on by their own distances, in bytes. */
+/** Copies rows of `floats` values each, any number; `from` and `into` move on by their own distances, in bytes. */
 export function copyRows(p: Program, rows: number, floats: number, [from, fromRow]: Move, [into, intoRow]: Move): void {
+  const rest = floats % p.lanes;
   p.loop(
     rows,
     [
@@ -46,9 +47,16 @@ export function copyRows(p: Program, rows: number, floats: number, [from, fromRo
       [into, intoRow],
     ],
     () => {
-      vectorsAt(p, floats, [from, into], (source, target) => {
-        p.asm.load(0, source);
-        p.asm.store(target, 0);
+      vectorsAt(p, floats - rest, [from, into], (source, target) => {
+        p.asm.load(0, source!);
+        p.asm.store(target!, 0);
+      });
+      if (rest === 0) return;
+      p.lend<[Register]>(1, (word) => {
+        for (let i = floats - rest; i < floats; i++) {
+          p.asm.loadWord(word, at(from, i * Float32Array.BYTES_PER_ELEMENT));
+          p.asm.storeWord(at(into, i * Float32Array.BYTES_PER_ELEMENT), word);
+        }
       });
     },
   );

@@ -6,7 +6,6 @@ import type { Isa } from './assembler.ts';
 import { type Compiled, CompiledNetwork, type Mask } from './compile.ts';
 import { evaluationLoss, type Logits, probabilitiesOf, trainingLoss } from './loss.ts';
 import { type Address, addressOf, findIsa } from './machine.ts';
-import { collect } from './parameters.ts';
 
 /** Samples that inference takes at a time. */
 const INFERENCE_COUNT = 64;
@@ -18,6 +17,7 @@ class NativeEngine implements Engine {
   readonly kind = 'native';
   readonly device = 'cpu';
   readonly maxGroup: number;
+  readonly writesShared = true;
   readonly #config: EngineConfig;
   readonly #compiler: CompiledNetwork;
   /** By the sizes of micro-batches, those used last at the end. */
@@ -59,9 +59,6 @@ class NativeEngine implements Engine {
       return trainingLoss(logits, samples.labels, labelSmoothing, gradient);
     });
     this.#run(compiled, 'backward', sums);
-    for (const { start, length, shape, values } of compiled.produced) {
-      collect(shape, sums.subarray(start, start + length), values);
-    }
     sums[network.layout.lossIndex] = addUp(totals.map(({ lossSum }) => lossSum));
     sums[network.layout.correctIndex] = addUp(totals.map(({ numCorrect }) => numCorrect));
     sums[network.layout.countIndex] = compiled.count;

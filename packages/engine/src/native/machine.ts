@@ -30,7 +30,7 @@ interface Library {
   toEntry(address: Address): Entry;
 }
 
-type Entry = (work: Address, parameters: Address, sums: Address) => void;
+type Entry = (work: Address, parameters: Address, caller: Address) => void;
 
 let opened: Library | undefined;
 
@@ -46,7 +46,7 @@ function library(): Library {
   if (!opened) {
     const { load, proto, decode } = koffi;
     const libc = load(null);
-    const entry: TypeObject = proto('void (intptr_t work, intptr_t parameters, intptr_t sums)');
+    const entry: TypeObject = proto('void (intptr_t work, intptr_t parameters, intptr_t caller)');
     opened = {
       toEntry: (address) => decode(BigInt(address), entry),
       mmap: libc.func('intptr_t mmap(intptr_t, size_t, int, int, int, int64_t)'),

@@ -2,10 +2,13 @@
  * Parameters as kernels want them: channels filled up to whole vectors with zeros, and what only depends on parameters worked out
  * once for all micro-batches of a step.
  */
-import type { Parameter, ParameterLayout } from '@lockstep/core';
-import type { Isa } from './assembler.ts';
-import { type Address, Code, Memory } from './machine.ts';
-import { Arena, type Buffer, Program, padded } from './program.ts';
+import { invariant, type ParameterLayout } from '@lockstep/core';
+import type { Isa, Register } from './assembler.ts';
+import { copyRows } from './elementwise.ts';
+import { type Address, addressOf, Code, Memory } from './machine.ts';
+import { Arena, type Buffer, type Move, Program, padded } from './program.ts';
+
+const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
 /** A tensor [outer, inner, columns], and to what lengths the last two are filled up. */
 export interface Shape3 {
@@ -31,23 +34,24 @@ export const channelShape = (channels: number): Shape3 => ({
   columnsRoom: padded(channels),
 });
 
-/** Calls `copy` for all pieces that lie together both filled up and not: their places, and length. */
-function forEachPiece(
-  { outer, inner, columns, innerRoom, columnsRoom }: Shape3,
-  copy: (tight: number, wide: number, length: number) => void,
-): void {
-  const whole = columns === columnsRoom;
-  for (let o = 0; o < outer; o++) {
-    if (whole) copy(o * inner * columns, o * innerRoom * columns, inner * columns);
+/** Copies a tensor between the caller's vector, where it is tight, and a place where it is filled up. */
+export function copyTensor(p: Program, shape: Shape3, tight: Buffer, wide: Buffer, direction: 'in' | 'out'): void {
+  const { outer, inner, columns, innerRoom, columnsRoom } = shape;
+  const [tightRow, wideRow] = [columns * FLOAT_BYTES, columnsRoom * FLOAT_BYTES];
+  const between = (rows: number, floats: number, tightMove: Move, wideMove: Move): void => {
+    const [from, into] = direction === 'in' ? [tightMove, wideMove] : [wideMove, tightMove];
+    copyRows(p, rows, floats, from, into);
+  };
+  p.point<[Register, Register]>([tight, wide], (tightPointer, widePointer) => {
+    const tightOuter: Move = [tightPointer, inner * tightRow];
+    const wideOuter: Move = [widePointer, innerRoom * wideRow];
+    if (columns === columnsRoom) between(outer, inner * columns, tightOuter, wideOuter);
     else {
-      for (let i = 0; i < inner; i++) copy((o * inner + i) * columns, (o * innerRoom + i) * columnsRoom, columns);
+      p.loop(outer, [tightOuter, wideOuter], () =>
+        between(inner, columns, [tightPointer, tightRow], [widePointer, wideRow]),
+      );
     }
-  }
-}
-
-/** Copies a tensor out of memory where it is filled up. */
-export function collect(shape: Shape3, into: Float32Array, wide: Float32Array): void {
-  forEachPiece(shape, (tight, from, length) => into.set(wide.subarray(from, from + length), tight));
+  });
 }
 
 /** The parameters of one engine. */
@@ -55,9 +59,8 @@ export class ParameterMemory {
   readonly #layout: ParameterLayout;
   readonly #arena = new Arena();
   readonly #program: Program;
-  readonly #placed: { readonly parameter: Parameter; readonly shape: Shape3; readonly buffer: Buffer }[] = [];
   /** There once everything has been placed. */
-  #ready: { readonly memory: Memory; readonly code: Code; readonly views: readonly Float32Array[] } | undefined;
+  #ready: { readonly memory: Memory; readonly code: Code } | undefined;
 
   constructor(layout: ParameterLayout, isa: Isa) {
     this.#layout = layout;
@@ -67,14 +70,15 @@ export class ParameterMemory {
 
   /** Reserves room for a parameter. */
   place(name: string, shape: Shape3): Buffer {
-    const parameter = this.find(name);
     const buffer = this.#buffer(roomOf(shape));
-    this.#placed.push({ parameter, shape, buffer });
+    copyTensor(this.#program, shape, this.inCaller(name), buffer, 'in');
     return buffer;
   }
 
-  find(name: string): Parameter {
-    return this.#layout.parameters.find((parameter) => parameter.name === name)!;
+  /** Where a parameter or its gradient is in a flat vector. */
+  inCaller(name: string): Buffer {
+    const { offset } = this.#layout.parameters.find((parameter) => parameter.name === name)!;
+    return { memory: 'caller', offset: offset * FLOAT_BYTES };
   }
 
   /** Reserves room for what `write` works out whenever parameters change. */
@@ -86,9 +90,7 @@ export class ParameterMemory {
 
   /** Nothing can be placed after this. */
   finish(): void {
-    const memory = new Memory(this.#arena);
-    const views = this.#placed.map(({ shape, buffer }) => memory.floats(buffer.offset, roomOf(shape)));
-    this.#ready = { memory, code: new Code(this.#program.finish()), views };
+    this.#ready = { memory: new Memory(this.#arena), code: new Code(this.#program.finish()) };
   }
 
   get address(): Address {
@@ -96,13 +98,8 @@ export class ParameterMemory {
   }
 
   set(flat: Float32Array): void {
-    const { code, views } = this.#ready!;
-    this.#placed.forEach(({ parameter, shape }, i) => {
-      const view = views[i]!;
-      const tensor = this.#layout.view(flat, parameter);
-      forEachPiece(shape, (tight, into, length) => view.set(tensor.subarray(tight, tight + length), into));
-    });
-    code.call(this.address, this.address, 0);
+    invariant(flat.length >= this.#layout.numParameters, 'parameters are complete');
+    this.#ready!.code.call(this.address, this.address, addressOf(flat));
   }
 
   dispose(): void {

@@ -42,7 +42,7 @@ describe('a program', () => {
     const p = new Program('avx2', new Arena());
     const own = p.buffer(16);
     const lent = p.borrow(16);
-    p.giveBack(own, lent, lent, undefined, { memory: 'sums', offset: lent.offset });
+    p.giveBack(own, lent, lent, undefined, { memory: 'caller', offset: lent.offset });
     expect(p.borrow(16)).toEqual(lent);
     expect(p.borrow(16).offset).toBeGreaterThan(lent.offset);
   });

@@ -83,8 +83,8 @@ const memories = {
   work: registers.r15,
   /** Parameters, as kernels want them: of all programs of an engine. */
   parameters: registers.r14,
-  /** The caller's sum vector. */
-  sums: registers.r13,
+  /** The caller's flat vector: parameters that come, or sums that go. */
+  caller: registers.r13,
 } as const;
 
 export interface Buffer {
@@ -107,10 +107,10 @@ const saved = [registers.rbx, registers.rbp, registers.r12, registers.r13, regis
 function begin(isa: Isa): Assembler {
   const asm = new Assembler(isa);
   for (const register of saved) asm.push(register);
-  const [work, parameters, sums] = [registers.rdi, registers.rsi, registers.rdx];
+  const [work, parameters, caller] = [registers.rdi, registers.rsi, registers.rdx];
   asm.address(memories.work, at(work));
   asm.address(memories.parameters, at(parameters));
-  asm.address(memories.sums, at(sums));
+  asm.address(memories.caller, at(caller));
   return asm;
 }
 

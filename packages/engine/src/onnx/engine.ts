@@ -40,6 +40,8 @@ class OnnxEngine implements Engine {
   readonly kind = 'onnx';
   readonly device: string;
   readonly maxGroup: number;
+  /** Tensors of the runtime cannot. */
+  readonly writesShared = false;
   readonly #runtime: OnnxRuntime;
   readonly #config: EngineConfig;
   readonly #inferenceSession: InferenceSession;

@@ -236,6 +236,15 @@ export function describeEngineContract(
       }
     });
 
+    it('writes into shared memory, or says that it cannot', async () => {
+      const samples = randomSamples(network, 3, 23);
+      const { length } = newSums(network);
+      const shared = new Float32Array(new SharedArrayBuffer(length * Float32Array.BYTES_PER_ELEMENT)).fill(Number.NaN);
+      if (!engine.writesShared) return;
+      await engine.gradient([{ samples, key }], shared);
+      expect(bits(shared.slice())).toEqual(bits(await gradientOf(engine, network, samples)));
+    });
+
     it('reads no further than `count` samples', async () => {
       const long = randomSamples(network, 4, 22);
       const pictureSize = network.inputShape.reduce((product, dimension) => product * dimension, 1);

@@ -31,6 +31,7 @@ class TfjsEngine implements Engine {
   readonly kind: TfjsBackend['kind'];
   readonly device: string;
   readonly maxGroup = 1;
+  readonly writesShared = true;
   readonly #backend: TfjsBackend;
   readonly #tf: Tf;
   readonly #network: Network;
