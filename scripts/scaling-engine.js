@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { parseTopology, zoo } from '@lockstep/engine';
 import { openDefaultEngine } from './default-engine.js';
 
-const { model, microBatch, shards, numSamples } = workerData;
+const { model, microBatch, shards, numSamples, train } = workerData;
 const network = parseTopology(zoo[model].topology);
 const engine = await openDefaultEngine(network);
 const { layout, inputShape } = network;
@@ -12,8 +12,8 @@ const size = inputShape.reduce((product, dimension) => product * dimension, 1);
 const batches = Array.from({ length: Math.min(engine.maxGroup, shards) }, (_, shard) => ({
   samples: {
     count: microBatch,
-    images: Uint8Array.from({ length: microBatch * size }, () => Math.random() * 256),
-    labels: Uint8Array.from({ length: microBatch }, () => Math.random() * 10),
+    images: train.images.slice(shard * microBatch * size, (shard + 1) * microBatch * size),
+    labels: train.labels.slice(shard * microBatch, (shard + 1) * microBatch),
   },
   key: { seed: 0, step: 0, shard },
 }));

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { median } from '@lockstep/bench';
+import { loadDataset } from '@lockstep/dataset';
 import { epochsPerBlock, openTrainer, samplesPerEpoch } from './trainer.js';
 
 const { values } = parseArgs({
@@ -25,6 +26,8 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const shards = 8;
 const batchSize = 512;
+
+const { train } = await loadDataset({ dataset: 'auto', dataDir: values['data-dir'], env: process.env });
 
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-scaling-'));
 let numRuns = 0;
@@ -49,7 +52,7 @@ const trainer = (model, workers) =>
     },
   });
 
-/** Engines by themselves, each in a thread: gradients of the same micro-batches, in the same groups, nothing else. */
+/** Engines by themselves, each in a thread: gradients of micro-batches of the same data, in the same groups, nothing else. */
 function enginesAlone(model, count) {
   const threads = Array.from(
     { length: count },
@@ -59,6 +62,7 @@ function enginesAlone(model, count) {
           model,
           microBatch: batchSize / shards,
           shards: shards / count,
+          train,
           numSamples: (samplesPerEpoch[model] * epochsPerBlock[model]) / count,
         },
       }),

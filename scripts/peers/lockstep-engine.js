@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { initializeParameters } from '@lockstep/core';
-import { parseTopology, zoo } from '@lockstep/engine';
+import { noiseSamples, parseTopology, zoo } from '@lockstep/engine';
 import { openDefaultEngine } from '../default-engine.js';
 import { serve } from './lines.js';
 
@@ -20,17 +20,12 @@ const { values } = parseArgs({
 const batch = Number(values.batch);
 const network = parseTopology(zoo[values.model].topology);
 const engine = await openDefaultEngine(network);
-const { layout, inputShape } = network;
-const size = inputShape.reduce((product, dimension) => product * dimension, 1);
+const { layout } = network;
 const parameters = new Float32Array(layout.numParameters);
 initializeParameters(layout, 0, parameters);
 engine.setParameters(parameters);
 const batches = Array.from({ length: Math.min(Number(values.group), engine.maxGroup) }, (_, shard) => ({
-  samples: {
-    count: batch,
-    images: Uint8Array.from({ length: batch * size }, () => Math.random() * 256),
-    labels: Uint8Array.from({ length: batch }, () => Math.random() * 10),
-  },
+  samples: noiseSamples(network, batch),
   key: { seed: 0, step: 0, shard },
 }));
 const sums = new Float32Array(layout.sumLength);

@@ -16,7 +16,8 @@ tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 net = read_network(options.network)
 # Scaled float32 pictures, ready in memory: Lockstep's engine scales from uint8 in every step.
-images = tf.random.uniform((options.batch, 28, 28, 1))
+# Black on the left half, as Lockstep's are.
+images = tf.random.uniform((options.batch, 28, 28, 1)) * tf.cast(tf.range(28) >= 14, tf.float32)[:, None]
 labels = tf.random.uniform((options.batch,), maxval=10, dtype=tf.int32)
 
 

@@ -19,7 +19,10 @@ torch.set_num_interop_threads(1)
 layout = torch.channels_last if options.channels_last else torch.contiguous_format
 net = read_network(options.network).to(memory_format=layout).train()
 # Scaled float32 pictures, ready in memory: Lockstep's engine scales from uint8 in every step.
-images = torch.rand(options.batch, 1, 28, 28).to(memory_format=layout)
+images = torch.rand(options.batch, 1, 28, 28)
+# Black on the left half, as Lockstep's are.
+images[..., :14] = 0
+images = images.to(memory_format=layout)
 labels = torch.randint(10, (options.batch,))
 
 

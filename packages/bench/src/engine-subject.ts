@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { LockstepError } from '@lockstep/core';
+import type { Split } from '@lockstep/dataset';
 import { type EngineKind, prepareDevice } from '@lockstep/engine';
 import { within } from './within.ts';
 
@@ -22,6 +23,8 @@ export interface EngineOrder {
   readonly maxGroup: number;
   /** An engine whose calls take longer counts as one that does not work. */
   readonly maxCallSeconds: number;
+  /** To compute with, over shared memory; by default noise. */
+  readonly pictures?: Split;
 }
 
 /** What a thread says. */

@@ -1,7 +1,14 @@
 /** Thread of engine-subject.ts: opens an engine, and computes gradients for as long as it is told to. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { purposes, RandomStream } from '@lockstep/core';
-import { chooseEngine, createEngine, type MicroBatch, numElements, parseTopology } from '@lockstep/engine';
+import {
+  chooseEngine,
+  createEngine,
+  type MicroBatch,
+  noiseSamples,
+  numElements,
+  parseTopology,
+} from '@lockstep/engine';
 import type { EngineAnswer, EngineOrder } from './engine-subject.ts';
 
 const port = parentPort!;
@@ -17,9 +24,10 @@ async function main({
   microBatch,
   maxGroup,
   maxCallSeconds,
+  pictures,
 }: EngineOrder): Promise<void> {
   const network = parseTopology(topology);
-  const { layout, inputShape, numClasses } = network;
+  const { layout, inputShape } = network;
   const config = { network, labelSmoothing: 0 };
   const { kind, device } = await chooseEngine(wanted, asked, config);
   const engine = await createEngine(kind, config, device);
@@ -27,15 +35,20 @@ async function main({
   engine.setParameters(Float32Array.from({ length: layout.numParameters }, () => (random.below(2001) - 1000) / 20_000));
   const size = numElements(inputShape);
   const numBatches = Math.min(engine.maxGroup, maxGroup);
+  const { images, labels, count } = pictures ?? noiseSamples(network, numBatches * microBatch);
   const batches = Array.from({ length: numBatches }, (_, shard): MicroBatch => {
-    return {
-      samples: {
-        count: microBatch,
-        images: Uint8Array.from({ length: microBatch * size }, () => random.below(256)),
-        labels: Uint8Array.from({ length: microBatch }, () => random.below(numClasses)),
-      },
-      key: { seed: 0, step: 0, shard },
+    const samples = {
+      count: microBatch,
+      images: new Uint8Array(microBatch * size),
+      labels: new Uint8Array(microBatch),
     };
+    for (let i = 0; i < microBatch; i++) {
+      // A small dataset begins again.
+      const picture = (shard * microBatch + i) % count;
+      samples.images.set(images.subarray(picture * size, (picture + 1) * size), i * size);
+      samples.labels[i] = labels[picture]!;
+    }
+    return { samples, key: { seed: 0, step: 0, shard } };
   });
   const sums = new Float32Array(layout.sumLength);
   const timed = async (group: readonly MicroBatch[]): Promise<number> => {

@@ -129,6 +129,7 @@ async function* measureSetting(
     microBatch,
     maxGroup: config.shards,
     maxCallSeconds: Infinity,
+    pictures: place.data.train,
   };
   const title = [
     model.name,

@@ -2,6 +2,7 @@
 export { accelerate, findPageAdvice, type PageAdvice } from './accelerate.ts';
 export { prepareDevice } from './device/environment.ts';
 export { DEVICE_HELP, isDeviceName } from './device/name.ts';
+export { noiseSamples } from './device/noise.ts';
 export { type DeviceReport, type Survey, type SurveyOptions, surveyDevices } from './device/survey.ts';
 export {
   type Engine,

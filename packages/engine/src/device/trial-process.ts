@@ -3,8 +3,8 @@ import { LockstepError } from '@lockstep/core';
 import type { Engine, EngineConfig, MicroBatch, Samples } from '../engine.ts';
 import { createEngine } from '../select.ts';
 import { compareSketches, sketchGradient } from '../self-test.ts';
-import { numElements } from '../topology/network.ts';
 import { parseTopology } from '../topology/parse.ts';
+import { noiseSamples } from './noise.ts';
 import type { TrialRequest, TrialResult } from './trial.ts';
 
 /** Of the self-test; any will do. */
@@ -21,14 +21,8 @@ const openReference = (config: EngineConfig): Promise<Engine> =>
 /** Samples per second of calls as a pool makes them. */
 async function measure(engine: Engine, config: EngineConfig, request: TrialRequest): Promise<number> {
   const { microBatch, maxGroup, seconds } = request;
-  const { layout, inputShape, numClasses } = config.network;
-  const size = microBatch * numElements(inputShape);
-  const samples = {
-    count: microBatch,
-    images: Uint8Array.from({ length: size }, (_, i) => (i * 2_654_435_761) >>> 24),
-    labels: Uint8Array.from({ length: microBatch }, (_, i) => i % numClasses),
-  };
-  const sums = new Float32Array(layout.sumLength);
+  const samples = noiseSamples(config.network, microBatch);
+  const sums = new Float32Array(config.network.layout.sumLength);
   const call = async (shards: readonly Samples[]): Promise<number> => {
     const batches = shards.map((samples, shard): MicroBatch => ({ samples, key: { seed: 0, step: 0, shard } }));
     const started = performance.now();
