@@ -15,8 +15,11 @@ async function attemptNative<T>(otherwise: T, attempt: () => Promise<T>): Promis
 /** Faster loops for optimizers. @param kernels loops over `memory`, kept where nothing is faster */
 export const accelerate = (kernels: KernelFunctions, memory: WebAssembly.Memory): Promise<KernelFunctions> =>
   attemptNative(kernels, async () => {
-    const { withNativeProducts } = await import('./native/matrix.ts');
-    return withNativeProducts(kernels, memory);
+    const [{ withNativeAdam }, { withNativeProducts }] = await Promise.all([
+      import('./native/adam.ts'),
+      import('./native/matrix.ts'),
+    ]);
+    return withNativeAdam(withNativeProducts(kernels, memory), memory);
   });
 
 /** Asks the system for large pages under a memory that nothing was written to yet. */

@@ -69,10 +69,11 @@ class Thread {
   #reduction: { key: string; plan: Reduction } | undefined;
 
   static async open(setup: ThreadSetup): Promise<Thread> {
-    const { memory, layout } = setup;
+    const { memory, layout, job } = setup;
     const kernels = loadKernels(memory);
-    // Only products of matrices become faster.
-    return new Thread(setup, layout.matrixScratch.length > 0 ? await accelerate(kernels, memory) : kernels);
+    // Machine code is at hand where an engine computes with it; else only products of matrices are worth loading it.
+    const isWorthIt = job.engine === 'native' || layout.matrixScratch.length > 0;
+    return new Thread(setup, isWorthIt ? await accelerate(kernels, memory) : kernels);
   }
 
   private constructor(setup: ThreadSetup, kernels: KernelFunctions) {

@@ -3,6 +3,7 @@
  * `core/kernels/matrix.ts`): each element is added up in ascending order, and every product is rounded before it is added.
  */
 import type { KernelFunctions } from '@lockstep/core';
+import { Arguments } from './arguments.ts';
 import { Assembler, at, type Isa, registers } from './assembler.ts';
 import { type Address, addressOf, Code, findIsa } from './machine.ts';
 
@@ -27,31 +28,29 @@ interface Shape {
   readonly steps: number;
 }
 
-/** Numbers that code reads when it is called. */
-const fields = { into: 0, left: 1, right: 2, panels: 3, turns: 4 } as const;
+type Fields = Arguments<'into' | 'left' | 'right' | 'panels' | 'turns'>;
 
 /** Code for any number of panels, one after the other, and any depth. */
-function write({ width, isa, rows, intoRow, leftRow, leftStep, rightRow, steps }: Shape): Uint8Array {
+function write({ width, isa, rows, intoRow, leftRow, leftStep, rightRow, steps }: Shape, fields: Fields): Uint8Array {
   const asm = new Assembler(isa);
   const { lanes, vectorBytes } = asm;
   const vectors = width / lanes;
-  const { rdi, rax, rcx, rdx, r8: into, r9: left, r10: right, r11: panels } = registers;
-  const field = (name: keyof typeof fields) => at(rdi, 8 * fields[name]);
+  const { rax, rcx, rdx, r8: into, r9: left, r10: right, r11: panels } = registers;
   const sum = (row: number, vector: number): number => row * vectors + vector;
   const factor = tileRows(isa) * TILE_VECTORS;
   const element = factor + TILE_VECTORS;
   const product = element + 1;
-  asm.loadRegister(into, field('into'));
-  asm.loadRegister(left, field('left'));
-  asm.loadRegister(right, field('right'));
-  asm.loadRegister(panels, field('panels'));
+  asm.loadRegister(into, fields.place('into'));
+  asm.loadRegister(left, fields.place('left'));
+  asm.loadRegister(right, fields.place('right'));
+  asm.loadRegister(panels, fields.place('panels'));
   const nextPanel = asm.length;
   for (let first = 0; first < rows; first += tileRows(isa)) {
     const height = Math.min(tileRows(isa), rows - first);
     for (let i = 0; i < height * vectors; i++) asm.zero(i);
     asm.address(rax, at(left, first * leftRow));
     asm.address(rdx, at(right));
-    asm.loadRegister(rcx, field('turns'));
+    asm.loadRegister(rcx, fields.place('turns'));
     const nextTurn = asm.length;
     for (let step = 0; step < steps; step++) {
       for (let vector = 0; vector < vectors; vector++)
@@ -83,9 +82,7 @@ function write({ width, isa, rows, intoRow, leftRow, leftStep, rightRow, steps }
 /** The products over one memory. */
 class Products {
   readonly #base: Address;
-  /** Halves of the fields, the lower one first: integers of 64 bits would be slow to make. */
-  readonly #arguments = new Uint32Array(2 * Object.keys(fields).length);
-  readonly #argumentsAddress: Address;
+  readonly #fields: Fields = new Arguments(['into', 'left', 'right', 'panels', 'turns']);
   /** Panels, the widest first; the last divides all columns. */
   readonly #widths: readonly Pick<Shape, 'isa' | 'width'>[];
   readonly #known: { readonly shape: Shape; readonly code: Code }[] = [];
@@ -95,7 +92,6 @@ class Products {
     const pair = { isa, width: new Assembler(isa).lanes * TILE_VECTORS } as const;
     this.#widths = [pair, { isa: 'avx2', width: 16 }, { isa: 'avx2', width: 8 }];
     this.#base = addressOf(new Uint8Array(memory.buffer));
-    this.#argumentsAddress = addressOf(this.#arguments);
   }
 
   readonly multiply: KernelFunctions['multiply'] = (
@@ -115,21 +111,15 @@ class Products {
     for (const { isa, width } of this.#widths) {
       const panels = Math.floor((columns - done) / width);
       if (panels === 0) continue;
-      this.#give(fields.into, this.#base + into + done * FLOAT_BYTES);
-      this.#give(fields.left, this.#base + left);
-      this.#give(fields.right, this.#base + right + done * FLOAT_BYTES);
-      this.#give(fields.panels, panels);
-      this.#give(fields.turns, depth / steps);
-      const code = this.#codeFor({ width, isa, rows, intoRow, leftRow, leftStep, rightRow, steps });
-      code.call(this.#argumentsAddress, 0, 0);
+      this.#fields.give('into', this.#base + into + done * FLOAT_BYTES);
+      this.#fields.give('left', this.#base + left);
+      this.#fields.give('right', this.#base + right + done * FLOAT_BYTES);
+      this.#fields.give('panels', panels);
+      this.#fields.give('turns', depth / steps);
+      this.#fields.call(this.#codeFor({ width, isa, rows, intoRow, leftRow, leftStep, rightRow, steps }));
       done += panels * width;
     }
   };
-
-  #give(field: number, value: number): void {
-    this.#arguments[2 * field] = value >>> 0;
-    this.#arguments[2 * field + 1] = value / 2 ** 32;
-  }
 
   #codeFor(shape: Shape): Code {
     // A handful for each matrix of a model.
@@ -145,7 +135,7 @@ class Products {
         other.steps === shape.steps,
     );
     if (known) return known.code;
-    const code = new Code(write(shape));
+    const code = new Code(write(shape, this.#fields));
     this.#known.push({ shape, code });
     return code;
   }
