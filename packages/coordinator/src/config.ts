@@ -165,7 +165,7 @@ export const trainOptions = z.strictObject({
     .int()
     .nonnegative()
     .default(0)
-    .describe('save a checkpoint every Nth step too, not only after every epoch (0: no)'),
+    .describe('save a checkpoint every Nth step too, not only after epochs, of short ones once a second (0: no)'),
   keepCheckpoints: positive.default(3).describe('how many checkpoints to keep'),
   resume: z
     .string()

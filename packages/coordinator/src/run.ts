@@ -26,6 +26,9 @@ import { WireChoice } from './wire-choice.ts';
 import { Workplace } from './workplace.ts';
 
 const PROGRESS_INTERVAL_MS = 100;
+
+/** Epochs that end sooner after a checkpoint get none: writing it takes about 10 ms of a processor. */
+const CHECKPOINT_INTERVAL_MS = 1000;
 /** How long the worker may go on by itself: short against a person's patience, long against a message. */
 const MOMENT_MS = 150;
 
@@ -55,6 +58,8 @@ export class Run {
   readonly #inbox: Inbox<TrainEvent>;
   /** The checkpoint that is being written. */
   #saving: Promise<void> = Promise.resolve();
+  /** When the latest checkpoint was begun. */
+  #savedAt = Number.NEGATIVE_INFINITY;
   /** Steps committed; also the version of the parameters. */
   #runStep = 0;
   /** Steps to ask the workers for at once. */
@@ -210,7 +215,9 @@ export class Run {
         }
         yield event;
       }
-      await this.#save({ epoch: epoch + 1, step: 0, runStep: this.#runStep }, NOTHING);
+      if (this.#endsWith(epoch) || performance.now() - this.#savedAt >= CHECKPOINT_INTERVAL_MS) {
+        await this.#save({ epoch: epoch + 1, step: 0, runStep: this.#runStep }, NOTHING);
+      }
     }
     await this.#saving;
     yield* this.#inbox.drain();
@@ -253,7 +260,7 @@ export class Run {
   /** Several views of each picture take several times as long, so before the end the pictures as they are must do. */
   async #evaluate(epoch: number, sums: EpochSums): Promise<EpochEvent> {
     const split = this.#config.validation > 0 ? 'validation' : 'test';
-    const isLast = epoch + 1 === this.#config.epochs || this.#target.isReached;
+    const isLast = this.#endsWith(epoch);
     let plain = !isLast && !isPlain(viewsOf(this.#config));
     let evaluation = await this.#pool.evaluate(this.#runStep, split, plain);
     if (plain && this.#target.isNear(evaluation.numCorrect / evaluation.count)) {
@@ -279,6 +286,11 @@ export class Run {
     };
   }
 
+  /** Whether no epoch comes after this one. */
+  #endsWith(epoch: number): boolean {
+    return epoch + 1 === this.#config.epochs || this.#target.isReached;
+  }
+
   get #engines(): string[] {
     return [...new Set([...this.#enginesBefore, ...this.#parts.workplace.fleet.engines])].sort();
   }
@@ -286,6 +298,7 @@ export class Run {
   /** Begins to write a checkpoint, once the one before is written; training goes on meanwhile. */
   async #save(position: Position, { lossSum, numCorrect, count }: PartialEpoch): Promise<void> {
     await this.#saving;
+    this.#savedAt = performance.now();
     const { checkpoints, workplace, wire } = this.#parts;
     const checkpoint = {
       position,
