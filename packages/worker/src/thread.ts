@@ -1,25 +1,16 @@
 /** One thread of the pool: an engine, and its share of the additions and updates. */
 import {
   augment,
-  BLOCK_LENGTH,
-  BROADCAST,
   invariant,
   type KernelFunctions,
   loadKernels,
   planReduction,
   type Range,
-  type Reduction,
-  ROOT,
-  Rounding,
   reduceBlocks,
   ShardPlan,
   shardsUnder,
-  type UpdateScalars,
-  updateDirections,
-  updateSlice,
 } from '@lockstep/core';
 import {
-  accelerate,
   createEngine,
   type Engine,
   type Evaluation,
@@ -37,15 +28,10 @@ import { EpochOrders } from './epoch-orders.ts';
 import { inject } from './faults.ts';
 import { Gatherer } from './gather.ts';
 import { largestBatch, MARKS, NUM_MARKS, type ThreadSetup } from './job.ts';
-import { changeTerms, roundingTerms } from './packed-vectors.ts';
+import { roundingTerms } from './packed-vectors.ts';
 import { SubtreeSummer } from './subtree.ts';
-import type { ParameterVersion, PartialSum, Share, StepPlan, StepPosition, Task, TaskResults } from './tasks.ts';
-
-/** Of the sums of a step, and of the change of the weights that it leads to; undefined where nothing is rounded. */
-interface StepRounding {
-  readonly sums: Rounding | undefined;
-  readonly change: Rounding | undefined;
-}
+import type { ParameterVersion, Share, StepPosition, Task, TaskResults } from './tasks.ts';
+import { openUpdater, type Updater } from './updater.ts';
 
 class Thread {
   readonly #setup: ThreadSetup;
@@ -53,7 +39,7 @@ class Thread {
   readonly #plan: ShardPlan;
   readonly #shared;
   readonly #kernels;
-  readonly #squares: Float64Array;
+  readonly #updater: Updater;
   readonly #barrier: Barrier;
   readonly #sampleSize: number;
   #engine: Promise<Engine> | undefined;
@@ -66,26 +52,22 @@ class Thread {
   /** Of the parameters that the engine holds. */
   #version: ParameterVersion | undefined;
   readonly #orders: EpochOrders;
-  #reduction: { key: string; plan: Reduction } | undefined;
 
   static async open(setup: ThreadSetup): Promise<Thread> {
-    const { memory, layout, job } = setup;
-    const kernels = loadKernels(memory);
-    // Machine code is at hand where an engine computes with it; else only products of matrices are worth loading it.
-    const isWorthIt = job.engine === 'native' || layout.matrixScratch.length > 0;
-    return new Thread(setup, isWorthIt ? await accelerate(kernels, memory) : kernels);
+    const kernels = loadKernels(setup.memory);
+    const network = parseTopology(setup.job.topology);
+    return new Thread(setup, network, kernels, await openUpdater(setup, network, kernels));
   }
 
-  private constructor(setup: ThreadSetup, kernels: KernelFunctions) {
+  private constructor(setup: ThreadSetup, network: Network, kernels: KernelFunctions, updater: Updater) {
     const { job, memory } = setup;
     this.#setup = setup;
-    this.#network = parseTopology(job.topology);
+    this.#network = network;
+    this.#updater = updater;
     this.#plan = new ShardPlan(job.numSamples, job.numShards, job.batchSize);
     this.#orders = new EpochOrders(this.#plan, job.seed);
     this.#shared = new Float32Array(memory.buffer);
     this.#kernels = kernels;
-    const numBlocks = Math.ceil(this.#network.layout.numWeights / BLOCK_LENGTH);
-    this.#squares = new Float64Array(memory.buffer, setup.layout.squares, numBlocks);
     this.#barrier = new Barrier(memory, setup.layout.control);
     this.#sampleSize = numElements(this.#network.inputShape);
   }
@@ -154,22 +136,7 @@ class Thread {
       mark('computed');
       if (!allArrived()) return;
       mark('gathered');
-      const tail = this.#setup.layout.tails[i]!;
-      const rounding = this.#rounding(step);
-      const hasMatrices = this.#setup.layout.matrixScratch.length > 0;
-      if (clipNorm === undefined && !hasMatrices) {
-        this.#reduceAndUpdate(rounding, share, partials, tail, this.#scalars(step, 1));
-      } else {
-        this.#reduceAndUpdate(rounding, share, partials, tail, undefined);
-        if (!allArrived()) return;
-        const scalars = this.#scalars(step, this.#clipping(clipNorm, step.count));
-        if (hasMatrices) {
-          for (const _ of this.#directions(scalars, share)) if (!allArrived()) return;
-          if (!allArrived()) return;
-        }
-        const { from, to } = share.slice;
-        this.#updateSlice(rounding.change, scalars, this.#setup.layout.sum + from * 4, from, to - from);
-      }
+      for (const _ of this.#updater.update(step, share, partials, i, clipNorm)) if (!allArrived()) return;
       if (!allArrived()) return;
       mark('ended');
       if (share.index === 0) this.#barrier.commit(i + 1);
@@ -237,15 +204,6 @@ class Thread {
     return summer;
   }
 
-  #rounding(step: StepPosition): StepRounding {
-    const { seed } = this.#setup.job;
-    const [sums, change] = [roundingTerms, changeTerms].map((termsOf) => {
-      const terms = termsOf(step, seed, this.#network.layout);
-      return terms && new Rounding(this.#kernels, terms);
-    });
-    return { sums, change };
-  }
-
   /** Gathers the samples of some shards into the thread's own buffer number `place`, and changes their pictures as the job says. */
   #microBatch({ epoch, step }: StepPosition, shards: Range, place: number, share: number): Samples {
     this.#gatherers[place] ??= new Gatherer(
@@ -278,7 +236,7 @@ class Thread {
 
   /** Forms partial sums from others, over a slice of the vectors. */
   #combine({ share, step, combinations }: Extract<Task, { kind: 'combine' }>): undefined {
-    const { sums } = this.#rounding(step);
+    const { sums } = this.#updater.rounding(step);
     const scratch = this.#setup.layout.scratch[share.index]!;
     const { from, to } = share.slice;
     for (const { node, at, sources } of combinations) {
@@ -289,124 +247,6 @@ class Thread {
         this.#kernels.copy(at + start * 4, block, length),
       );
     }
-  }
-
-  /**
-   * Adds the partial sums up along the tree over a slice of the vector, and updates the slice.
-   * @param tail byte offset at which to leave what stands behind the parameters
-   * @param scalars undefined: only leave the sum and its squares behind, since the update needs the whole norm
-   */
-  #reduceAndUpdate(
-    rounding: StepRounding,
-    share: Share,
-    partials: readonly PartialSum[],
-    tail: number,
-    scalars: UpdateScalars | undefined,
-  ): void {
-    const { layout } = this.#setup;
-    const { numParameters } = this.#network.layout;
-    const sources = partials.map(({ at }) => at);
-    const { from, to } = share.slice;
-    const reduction = this.#planFor(partials);
-    const scratch = layout.scratch[share.index]!;
-    reduceBlocks(this.#kernels, reduction, sources, scratch, from, to, rounding.sums, (block, start, length) => {
-      const end = start + length;
-      if (scalars) this.#updateSlice(rounding.change, scalars, block, start, length);
-      else this.#keepSum(block, start, length);
-      const first = Math.max(start, numParameters);
-      if (first < end) this.#kernels.copy(tail + (first - numParameters) * 4, block + (first - start) * 4, end - first);
-    });
-  }
-
-  /** Leaves a part of the sum in shared memory, and the squares of its blocks, which all threads measure alike. */
-  #keepSum(sum: number, start: number, length: number): void {
-    const { numWeights } = this.#network.layout;
-    this.#kernels.copy(this.#setup.layout.sum + start * 4, sum, length);
-    const end = Math.min(start + length, numWeights);
-    for (let at = start; at < end; at += BLOCK_LENGTH) {
-      const values = sum + (at - start) * 4;
-      this.#squares[at / BLOCK_LENGTH] = this.#kernels.sumSquares(values, Math.min(BLOCK_LENGTH, end - at));
-    }
-  }
-
-  /** The factor for a gradient whose sum is there, so that its norm is not above the bound. */
-  #clipping(clipNorm: number | undefined, count: number): number {
-    if (clipNorm === undefined) return 1;
-    const norm = Math.sqrt(this.#squares.reduce((sum, square) => sum + square, 0)) / count;
-    return norm > clipNorm ? clipNorm / norm : 1;
-  }
-
-  #directions(update: UpdateScalars, { index, numShares, slice }: Share): Generator<void, void, void> {
-    const { layout, job } = this.#setup;
-    return updateDirections(
-      this.#kernels,
-      this.#network.layout,
-      job.optimizer,
-      update,
-      layout.state[update.step % 2]!,
-      layout.state[(update.step + 1) % 2]!,
-      layout.sum,
-      layout.matrixScratch,
-      slice,
-      { index, count: numShares },
-    );
-  }
-
-  /** The same partial sums come step after step; their plan is made once. */
-  #planFor(partials: readonly PartialSum[]): Reduction {
-    const nodes = partials.map(({ node }) => node);
-    const key = nodes.join();
-    if (this.#reduction?.key !== key) {
-      this.#reduction = { key, plan: planReduction(nodes, ROOT, this.#setup.job.numShards) };
-    }
-    return this.#reduction.plan;
-  }
-
-  #scalars({ runStep, count, learningRate }: StepPlan, clipping: number): UpdateScalars {
-    return {
-      step: runStep,
-      learningRate,
-      gradientScale: clipping / count,
-      statisticScale: 1 / count,
-      averageDecay: this.#setup.job.ema,
-    };
-  }
-
-  #updateSlice(
-    rounding: Rounding | undefined,
-    update: UpdateScalars,
-    sums: number,
-    start: number,
-    length: number,
-  ): void {
-    const { layout, job } = this.#setup;
-    const current = layout.state[update.step % 2]!;
-    const next = layout.state[(update.step + 1) % 2]!;
-    updateSlice(this.#kernels, this.#network.layout, job.optimizer, update, current, next, sums, start, length);
-    if (rounding) this.#updateReference(rounding, update.step, start, length);
-  }
-
-  /**
-   * Moves a slice of the reference by the rounded distance to the new parameters; statistics, which are few, become the
-   * same. What rounding leaves over is in the distance of the next step.
-   */
-  #updateReference(rounding: Rounding, runStep: number, start: number, length: number): void {
-    const { state, change } = this.#setup.layout;
-    if (change === undefined) return;
-    const { numWeights, numParameters } = this.#network.layout;
-    const current = state[runStep % 2]!.reference!;
-    const { reference, parameters } = state[(runStep + 1) % 2]!;
-    const at = (vector: number, index: number): number => vector + index * 4;
-    const numMoved = Math.min(length, numWeights - start);
-    if (numMoved > 0) {
-      this.#kernels.subtract(at(change, start), at(parameters, start), at(current, start), numMoved);
-      rounding.round(BROADCAST, at(change, start), start, numMoved);
-      this.#kernels.add(at(reference!, start), at(current, start), at(change, start), numMoved);
-    }
-    const first = Math.max(start, numWeights);
-    const numCopied = Math.min(start + length, numParameters) - first;
-    if (numCopied <= 0) return;
-    for (const vector of [change, reference!]) this.#kernels.copy(at(vector, first), at(parameters, first), numCopied);
   }
 
   async #evaluate({ version, split, plain, from, to }: Extract<Task, { kind: 'evaluate' }>): Promise<Evaluation> {
