@@ -7,8 +7,8 @@ import { type Compiled, CompiledNetwork, type Mask } from './compile.ts';
 import { evaluationLoss, type Logits, probabilitiesOf, trainingLoss } from './loss.ts';
 import { type Address, addressOf, findIsa } from './machine.ts';
 
-/** Samples that inference takes at a time. */
-const INFERENCE_COUNT = 64;
+/** Samples that inference takes at a time, of nets with convolutions and of others: of those, weights are packed for each call. */
+const INFERENCE_COUNT = { single: 64, grouped: 256 } as const;
 
 /** Batch sizes whose code is kept: the usual one and those at the ends of epochs. */
 const MAX_COMPILED = 8;
@@ -90,8 +90,9 @@ class NativeEngine implements Engine {
 
   #infer({ count, images }: Samples, use: (logits: Logits, from: number, to: number) => void): void {
     const size = numElements(this.#config.network.inputShape);
-    for (let from = 0; from < count; from += INFERENCE_COUNT) {
-      const to = Math.min(from + INFERENCE_COUNT, count);
+    const most = this.maxGroup > 1 ? INFERENCE_COUNT.grouped : INFERENCE_COUNT.single;
+    for (let from = 0; from < count; from += most) {
+      const to = Math.min(from + most, count);
       const compiled = this.#compiled(this.#inference, [to - from], false);
       compiled.images.set(images.subarray(from * size, to * size));
       this.#run(compiled, 'forward', undefined);

@@ -16,10 +16,13 @@ function argMax(values: Float32Array, start: number, length: number): number {
   return best;
 }
 
-/** Softmax of a row of logits. @param into receives the probabilities @returns log of the sum of the logits' exponentials */
-function softmax(values: Float32Array, start: number, length: number, into: Float64Array): number {
-  let largest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < length; i++) largest = Math.max(largest, values[start + i]!);
+/**
+ * Softmax of a row of logits.
+ * @param best index of the largest @param into receives the probabilities
+ * @returns log of the sum of the logits' exponentials; NaN where one of them is
+ */
+function softmax(values: Float32Array, start: number, length: number, best: number, into: Float64Array): number {
+  const largest = values[start + best]!;
   let sum = 0;
   for (let i = 0; i < length; i++) {
     into[i] = Math.exp(values[start + i]! - largest);
@@ -51,13 +54,14 @@ export function trainingLoss(
   for (let n = 0; n < count; n++) {
     const start = n * room;
     const label = labels[n]!;
-    const logSum = softmax(values, start, numClasses, probabilities);
+    const best = argMax(values, start, numClasses);
+    const logSum = softmax(values, start, numClasses, best, probabilities);
     for (let i = 0; i < numClasses; i++) {
       const target = spread + (i === label ? 1 - smoothing : 0);
       gradient[start + i] = probabilities[i]! - target;
       if (target !== 0) lossSum += target * (logSum - values[start + i]!);
     }
-    if (argMax(values, start, numClasses) === label) numCorrect++;
+    if (best === label) numCorrect++;
   }
   return { lossSum, numCorrect };
 }
@@ -74,9 +78,10 @@ export function evaluationLoss(
   for (let n = 0; n < count; n++) {
     const start = n * room;
     const label = labels[n]!;
-    lossSum += softmax(values, start, numClasses, probabilities) - values[start + label]!;
-    predictions[n] = argMax(values, start, numClasses);
-    if (predictions[n] === label) numCorrect++;
+    const best = argMax(values, start, numClasses);
+    lossSum += softmax(values, start, numClasses, best, probabilities) - values[start + label]!;
+    predictions[n] = best;
+    if (best === label) numCorrect++;
   }
   return { lossSum, numCorrect };
 }
@@ -85,7 +90,7 @@ export function evaluationLoss(
 export function probabilitiesOf({ count, numClasses, values, room }: Logits, probabilities: Float32Array): void {
   const row = new Float64Array(numClasses);
   for (let n = 0; n < count; n++) {
-    softmax(values, n * room, numClasses, row);
+    softmax(values, n * room, numClasses, argMax(values, n * room, numClasses), row);
     probabilities.set(row, n * numClasses);
   }
 }
