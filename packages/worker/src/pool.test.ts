@@ -177,36 +177,46 @@ describe('WorkerPool', () => {
     expect(failure).toMatchObject({ code: 'worker-timeout' });
   });
 
-  it('gives the same bits when partial sums come from other pools', async () => {
-    const quiet = await run(open(2), 2);
-    const coordinator = open(1);
-    // One worker has threads enough to add up among themselves; the other is filled shard by shard.
-    const workers = [open(3), open(2, { train: undefined })];
-    for (let shard = 0; shard < job.numShards; shard++) workers[1]!.fill(shard, partition(shard));
-    for (let runStep = 0; runStep < 2 * plan.stepsPerEpoch; runStep++) {
-      const step = stepAt(runStep);
-      const ranges = runStep % 2 === 0 ? [0, 3, 8] : [0, 6, 8];
-      const own = await coordinator.gradient(step, { from: 0, to: runStep % 2 }, false);
-      const parts = await Promise.all(
-        workers.map(async (worker, i) => {
-          worker.load(runStep, bytesOf(coordinator.parameters(runStep)));
-          const range = { from: Math.max(ranges[i]!, runStep % 2), to: ranges[i + 1]! };
-          const partials = (await worker.gradient(step, range, true))!;
-          expect(partials.map(({ node }) => node)).toEqual(coveringNodes(range, job.numShards));
-          const accepted = partials.map(
-            (partial) => coordinator.accept(partial.node, worker.packed(partial, 'fp32'), 'fp32')!,
-          );
-          worker.release(partials);
-          return accepted;
-        }),
-      );
-      const all = [...parts.reverse().flat(), ...own!];
-      const sums = await coordinator.update(step, all, undefined);
-      coordinator.release(all);
-      expect(sums).toEqual(quiet.sums[runStep]);
-    }
-    expect(digest(coordinator.parameters(2 * plan.stepsPerEpoch))).toBe(quiet.weights);
-  });
+  // Adam's updates are done by the calling thread, those of muon by the pool's.
+  it.each([
+    ['adam', undefined],
+    ['adam', 0.1],
+    ['muon', 0.1],
+  ] as const)(
+    'gives the same bits when partial sums come from other pools (%s, clip norm %s)',
+    async (name, clipNorm) => {
+      const options = { job: { ...job, optimizer: optimizerDefaults[name] } };
+      const quiet = await run(open(2, options), 2, clipNorm);
+      const coordinator = open(2, options);
+      // One worker has threads enough to add up among themselves; the other is filled shard by shard.
+      const workers = [open(3, options), open(2, { ...options, train: undefined })];
+      for (let shard = 0; shard < job.numShards; shard++) workers[1]!.fill(shard, partition(shard));
+      for (let runStep = 0; runStep < 2 * plan.stepsPerEpoch; runStep++) {
+        const step = stepAt(runStep);
+        const ranges = runStep % 2 === 0 ? [0, 3, 8] : [0, 6, 8];
+        const own = await coordinator.gradient(step, { from: 0, to: runStep % 2 }, false);
+        const parts = await Promise.all(
+          workers.map(async (worker, i) => {
+            worker.load(runStep, bytesOf(coordinator.parameters(runStep)));
+            const range = { from: Math.max(ranges[i]!, runStep % 2), to: ranges[i + 1]! };
+            const partials = (await worker.gradient(step, range, true))!;
+            expect(partials.map(({ node }) => node)).toEqual(coveringNodes(range, job.numShards));
+            const accepted = partials.map(
+              (partial) => coordinator.accept(partial.node, worker.packed(partial, 'fp32'), 'fp32')!,
+            );
+            worker.release(partials);
+            return accepted;
+          }),
+        );
+        const all = [...parts.reverse().flat(), ...own!];
+        const sums = await coordinator.update(step, all, clipNorm);
+        expect(coordinator.marks(1)[0]).toHaveLength(2);
+        coordinator.release(all);
+        expect(sums).toEqual(quiet.sums[runStep]);
+      }
+      expect(digest(coordinator.parameters(2 * plan.stepsPerEpoch))).toBe(quiet.weights);
+    },
+  );
 
   describe.each(['fp16', 'int8'] as const)('with sums as %s', (wire) => {
     const rounded: Partial<PoolOptions> = { job: { ...job, keepsReference: true } };
