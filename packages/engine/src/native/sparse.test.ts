@@ -25,8 +25,8 @@ const cases: readonly Case[] = [
   { rows: 1, depth: 64, columns: 144, density: 0 },
 ];
 
-/** Parts of the depth, as micro-batches of a step divide it: of whole words and not, and of nothing but a few. */
-const partings = [[48], [64, 64], [70, 1, 130, 64], [3, 3, 3, 3, 3, 3, 3, 2]];
+/** Parts of the depth, as micro-batches of a step divide it: of whole words and not, of a few, and of nothing. */
+const partings = [[48], [64, 64], [70, 1, 130, 64], [3, 3, 3, 3, 3, 3, 3, 2], [3, 0], [0, 5, 0, 0]];
 
 class Bench {
   readonly p: Program;

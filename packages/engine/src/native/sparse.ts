@@ -40,13 +40,13 @@ interface Block {
 
 const partsOf = ({ depth, parts }: Product): readonly number[] => parts ?? [depth[0]!.count];
 
-/** Each part of the depth begins a new word. */
+/** Each part of the depth begins a new word; one of nothing has one, too. */
 function blocksOf(parts: readonly number[]): Block[] {
   let before = 0;
   return parts.flatMap((length, part) => {
     const start = before;
     before += length;
-    return Array.from({ length: Math.ceil(length / WORD_BITS) }, (_, i): Block => {
+    return Array.from({ length: Math.max(1, Math.ceil(length / WORD_BITS)) }, (_, i): Block => {
       const first = i * WORD_BITS;
       const steps = Math.min(WORD_BITS, length - first);
       return { part, first: start + first, steps, isFirst: first === 0, isLast: first + steps === length };

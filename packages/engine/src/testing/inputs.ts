@@ -21,8 +21,11 @@ export function randomParameters({ layout }: Network, seed: number): Float32Arra
   return flat;
 }
 
+/** Of odd seeds, pixels darker than this are black: engines may leave them out. */
+const BLACK_BELOW = 160;
+
 /**
- * Random pictures, of which every second one has a constant lower half. Both arrays are views into larger ones and go on
+ * Random pictures, of which every second one has a constant lower half; of odd seeds, most pixels are black. Both arrays are views into larger ones and go on
  * behind the last sample, as those of a dataset's partition do.
  */
 export function randomSamples({ inputShape, numClasses }: Network, count: number, seed: number): Samples {
@@ -31,10 +34,14 @@ export function randomSamples({ inputShape, numClasses }: Network, count: number
   const images = new Uint8Array(3 + (count + 2) * pictureSize).subarray(3);
   const labels = new Uint8Array(5 + count + 2).subarray(5);
   for (let n = 0; n < count + 2; n++) {
-    const constant = random.below(256);
+    const pixel = (): number => {
+      const value = random.below(256);
+      return seed % 2 === 1 && value < BLACK_BELOW ? 0 : value;
+    };
+    const constant = pixel();
     for (let i = 0; i < pictureSize; i++) {
       const flat = n % 2 === 1 && i >= pictureSize / 2;
-      images[n * pictureSize + i] = flat ? constant : random.below(256);
+      images[n * pictureSize + i] = flat ? constant : pixel();
     }
     labels[n] = random.below(numClasses);
   }
