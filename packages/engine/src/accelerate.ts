@@ -12,14 +12,15 @@ async function attemptNative<T>(otherwise: T, attempt: () => Promise<T>): Promis
   }
 }
 
-/** Faster loops for optimizers. @param kernels loops over `memory`, kept where nothing is faster */
+/** Faster loops for optimizers and for gathering samples. @param kernels loops over `memory`, kept where nothing is faster */
 export const accelerate = (kernels: KernelFunctions, memory: WebAssembly.Memory): Promise<KernelFunctions> =>
   attemptNative(kernels, async () => {
-    const [{ withNativeAdam }, { withNativeProducts }] = await Promise.all([
+    const [{ withNativeAdam }, { withNativeGather }, { withNativeProducts }] = await Promise.all([
       import('./native/adam.ts'),
+      import('./native/gather.ts'),
       import('./native/matrix.ts'),
     ]);
-    return withNativeAdam(withNativeProducts(kernels, memory), memory);
+    return withNativeAdam(withNativeGather(withNativeProducts(kernels, memory), memory), memory);
   });
 
 /** Asks the system for large pages under a memory that nothing was written to yet. */

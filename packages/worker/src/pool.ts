@@ -28,6 +28,7 @@ import {
   type SharedLayout,
   type SharedSplit,
 } from './job.ts';
+import { openLoops } from './loops.ts';
 import { PackedVectors } from './packed-vectors.ts';
 import type {
   Combination,
@@ -39,7 +40,7 @@ import type {
   StepPosition,
 } from './tasks.ts';
 import { DEADLINES, type Deadlines, gaveUp, MAX_ATTEMPTS, type TaskOf, Threads } from './threads.ts';
-import { openUpdater, type Updater, type UpdateSetup } from './updater.ts';
+import { Updater, type UpdateSetup } from './updater.ts';
 
 export interface PoolOptions {
   readonly job: Job;
@@ -306,7 +307,7 @@ export class WorkerPool {
   }
 
   async #updateHere(step: StepPlan, partials: readonly PartialSum[], clipNorm: number | undefined): Promise<StepSums> {
-    this.#updater ??= openUpdater(this.#setup, this.#network, this.#kernels);
+    this.#updater ??= openLoops(this.#setup).then((kernels) => new Updater(this.#setup, this.#network, kernels));
     const updater = await this.#updater;
     const all = { index: 0, numShares: 1, slice: { from: 0, to: this.#network.layout.sumLength } };
     const started = performance.timeOrigin + performance.now();

@@ -3,7 +3,6 @@ import {
   augment,
   invariant,
   type KernelFunctions,
-  loadKernels,
   planReduction,
   type Range,
   reduceBlocks,
@@ -28,10 +27,11 @@ import { EpochOrders } from './epoch-orders.ts';
 import { inject } from './faults.ts';
 import { Gatherer } from './gather.ts';
 import { largestBatch, MARKS, NUM_MARKS, type ThreadSetup } from './job.ts';
+import { openLoops } from './loops.ts';
 import { roundingTerms } from './packed-vectors.ts';
 import { SubtreeSummer } from './subtree.ts';
 import type { ParameterVersion, Share, StepPosition, Task, TaskResults } from './tasks.ts';
-import { openUpdater, type Updater } from './updater.ts';
+import { Updater } from './updater.ts';
 
 class Thread {
   readonly #setup: ThreadSetup;
@@ -54,16 +54,14 @@ class Thread {
   readonly #orders: EpochOrders;
 
   static async open(setup: ThreadSetup): Promise<Thread> {
-    const kernels = loadKernels(setup.memory);
-    const network = parseTopology(setup.job.topology);
-    return new Thread(setup, network, kernels, await openUpdater(setup, network, kernels));
+    return new Thread(setup, await openLoops(setup));
   }
 
-  private constructor(setup: ThreadSetup, network: Network, kernels: KernelFunctions, updater: Updater) {
+  private constructor(setup: ThreadSetup, kernels: KernelFunctions) {
     const { job, memory } = setup;
     this.#setup = setup;
-    this.#network = network;
-    this.#updater = updater;
+    this.#network = parseTopology(job.topology);
+    this.#updater = new Updater(setup, this.#network, kernels);
     this.#plan = new ShardPlan(job.numSamples, job.numShards, job.batchSize);
     this.#orders = new EpochOrders(this.#plan, job.seed);
     this.#shared = new Float32Array(memory.buffer);

@@ -12,7 +12,7 @@ import {
   updateDirections,
   updateSlice,
 } from '@lockstep/core';
-import { accelerate, type Network } from '@lockstep/engine';
+import type { Network } from '@lockstep/engine';
 import type { ThreadSetup } from './job.ts';
 import { changeTerms, roundingTerms } from './packed-vectors.ts';
 import type { PartialSum, Share, StepPlan, StepPosition } from './tasks.ts';
@@ -28,14 +28,6 @@ type UpdateShare = Pick<Share, 'index' | 'numShares' | 'slice'>;
 
 /** What is used of a thread's setup. */
 export type UpdateSetup = Pick<ThreadSetup, 'job' | 'layout' | 'memory'>;
-
-/** Makes one with the fastest loops there are. @param kernels loops over the memory */
-export async function openUpdater(setup: UpdateSetup, network: Network, kernels: KernelFunctions): Promise<Updater> {
-  const { job, layout, memory } = setup;
-  // Machine code is at hand where an engine computes with it; else only products of matrices are worth loading it.
-  const isWorthIt = job.engine === 'native' || layout.matrixScratch.length > 0;
-  return new Updater(setup, network, isWorthIt ? await accelerate(kernels, memory) : kernels);
-}
 
 export class Updater {
   readonly #setup: UpdateSetup;

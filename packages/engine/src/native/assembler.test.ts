@@ -149,6 +149,8 @@ describe.skipIf(skip !== undefined)(`machine code${skip === undefined ? '' : ` (
         expected.push(`mov WORD PTR ${text},${short(register)}`);
         asm.storeBits(place, register, 8);
         expected.push(`mov BYTE PTR ${text},${byte(register)}`);
+        asm.prefetch(place);
+        expected.push(`prefetcht1 BYTE PTR ${text}`);
         asm.address(register, place);
         expected.push(`lea ${name},${text}`);
         const other = names[base];

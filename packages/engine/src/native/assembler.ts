@@ -328,6 +328,13 @@ export class Assembler {
     new DataView(this.#code.buffer).setInt32(jump - 4, this.#length - jump, true);
   }
 
+  /** Asks for the line of memory at `of`, to the second level of the cache. */
+  prefetch(of: Place): void {
+    this.#rex(0, 0, of.base);
+    this.#bytes(0x0f, 0x18);
+    this.#place(2, of, 1);
+  }
+
   push(register: Register): void {
     this.#rex(0, 0, register);
     this.#bytes(0x50 | (register & 7));
