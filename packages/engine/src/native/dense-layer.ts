@@ -28,7 +28,7 @@ export function dense(node: Node<'dense'>, { parameters, inputs: [input], relu: 
   const [inputRow, outputRow] = [depth * FLOAT_BYTES, columns * FLOAT_BYTES];
   const mayBeSparse = depth % WIDEST === 0 && depth >= MIN_SPARSE && columns >= MIN_SPARSE;
   const sparse = (p: Program, from: Buffer, rows: number, columns: number): SparseMatrix | undefined =>
-    mayBeSparse ? new SparseMatrix(p, from, rows, columns) : undefined;
+    mayBeSparse ? new SparseMatrix(p, { from, rows, columns }) : undefined;
   /** Neighbours in a picture are black together; channels have nothing in common. */
   const together: RowsTogether = room === 1 ? 2 : 1;
   return {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { randomStream } from '../testing/inputs.ts';
 import { missing } from '../testing/processor.ts';
 import type { Isa } from './assembler.ts';
+import { bitsOfColumns, bitsOfRows } from './bits.ts';
 import { multiply, type Product } from './gemm.ts';
 import { Code, Memory } from './machine.ts';
 import { Arena, type Buffer, Program } from './program.ts';
@@ -84,7 +85,7 @@ describe.each(['avx2', 'avx512'] as const)('products that leave out zeros, %s', 
     };
     p.point<[number, number, number]>([results[0], left, right], (into, a, b) => multiply(p, into, a, b, product));
     const plain = p.finish();
-    const bits = new SparseMatrix(p, left, rows, depth).alongRows();
+    const bits = bitsOfRows(p, { from: left, rows, columns: depth }, p.buffer(1));
     p.point<[number, number, number]>([results[1], left, right], (into, a, b) =>
       multiplySparse(p, into, a, b, product, bits, 1),
     );
@@ -120,7 +121,7 @@ describe.each(['avx2', 'avx512'] as const)('products that leave out zeros, %s', 
       };
       p.point<[number, number, number]>([results[0], left, right], (into, a, b) => multiply(p, into, a, b, product));
       const plain = p.finish();
-      const bits = new SparseMatrix(p, left, depth, rows).alongColumns(parts);
+      const bits = bitsOfColumns(p, { from: left, rows: depth, columns: rows }, parts);
       p.point<[number, number, number]>([results[1], left, right], (into, a, b) =>
         multiplySparse(p, into, a, b, product, bits, together),
       );
@@ -146,7 +147,7 @@ describe.each(['avx2', 'avx512'] as const)('products that leave out zeros, %s', 
       intoRow: columns * BYTES,
       start: 'zero',
     };
-    const matrix = new SparseMatrix(p, left, rows, depth);
+    const matrix = new SparseMatrix(p, { from: left, rows, columns: depth });
     p.point<[number, number, number]>([result, left, right], (into, a, b) =>
       matrix.multiply(into, a, b, product, () => multiply(p, into, a, b, product)),
     );

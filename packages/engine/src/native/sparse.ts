@@ -5,70 +5,35 @@
  */
 import { invariant } from '@lockstep/core';
 import { at, type Register } from './assembler.ts';
+import {
+  type Bits,
+  type Block,
+  bitsOfColumns,
+  bitsOfRows,
+  blocksOf,
+  HALF_BITS,
+  type Matrix,
+  WORD_BITS,
+} from './bits.ts';
 import type { Depth, Product } from './gemm.ts';
-import { type Buffer, inside, type Move, type Program } from './program.ts';
+import type { Buffer, Move, Program } from './program.ts';
 
 const FLOAT_BYTES = Float32Array.BYTES_PER_ELEMENT;
-const WORD_BITS = 64;
-const HALF_BITS = 32;
-
-/** As a float32: the integer 1. */
-const LOWEST_BIT = 2 ** -149;
-
 /** Above this share of values that are not zero, leaving out the others does not pay. */
 const WORTHWHILE = 0.75;
 
-/** Which values of a matrix are not zero: bits for up to 64 steps along its rows, in two halves of 32, the first one lowest. */
-export interface Bits {
-  readonly words: Buffer;
-  /** Values from a row's half of a word to the next row's. */
-  readonly row: number;
-  /** From the lower half to the upper one. */
-  readonly half: number;
-  /** From one word to the next. */
-  readonly block: number;
-}
-
-/** Steps along the depth that share a word. */
-interface Block {
-  readonly part: number;
-  readonly first: number;
-  readonly steps: number;
-  readonly isFirst: boolean;
-  readonly isLast: boolean;
-}
-
 const partsOf = ({ depth, parts }: Product): readonly number[] => parts ?? [depth[0]!.count];
-
-/** Each part of the depth begins a new word; one of nothing has one, too. */
-function blocksOf(parts: readonly number[]): Block[] {
-  let before = 0;
-  return parts.flatMap((length, part) => {
-    const start = before;
-    before += length;
-    return Array.from({ length: Math.max(1, Math.ceil(length / WORD_BITS)) }, (_, i): Block => {
-      const first = i * WORD_BITS;
-      const steps = Math.min(WORD_BITS, length - first);
-      return { part, first: start + first, steps, isFirst: first === 0, isLast: first + steps === length };
-    });
-  });
-}
 
 /** A left factor whose zeros are left out where they are many. */
 export class SparseMatrix {
   readonly #p: Program;
-  readonly #from: Buffer;
-  readonly #rows: number;
-  readonly #columns: number;
+  readonly #matrix: Matrix;
   /** How many values are not zero, an integer. */
   readonly #count: Buffer;
 
-  /** @param columns a multiple of the vector's length */
-  constructor(p: Program, from: Buffer, rows: number, columns: number) {
+  constructor(p: Program, matrix: Matrix) {
     this.#p = p;
-    this.#from = from;
-    this.#rows = rows;
-    this.#columns = columns;
+    this.#matrix = matrix;
     this.#count = p.buffer(1);
   }
 
@@ -78,7 +43,7 @@ export class SparseMatrix {
    * @param densely writes it for a matrix with few zeros
    */
   multiply(into: Register, left: Register, right: Register, product: Product, densely: () => void): void {
-    const bits = this.alongRows();
+    const bits = bitsOfRows(this.#p, this.#matrix, this.#count);
     this.#choose(() => multiplySparse(this.#p, into, left, right, product, bits, 1), densely);
     this.#p.giveBack(bits.words);
   }
@@ -97,87 +62,17 @@ export class SparseMatrix {
     densely: () => void,
   ): void {
     this.#choose(() => {
-      const bits = this.alongColumns(partsOf(product));
+      const bits = bitsOfColumns(this.#p, this.#matrix, partsOf(product));
       multiplySparse(this.#p, into, left, right, product, bits, together);
       this.#p.giveBack(bits.words);
     }, densely);
   }
 
-  /** Finds the bits of its rows, and counts them. To be given back. */
-  alongRows(): Bits {
-    const p = this.#p;
-    const halves = 2 * Math.ceil(this.#columns / WORD_BITS);
-    const bits = { words: p.borrow(this.#rows * halves), row: halves, half: 1, block: 2 };
-    const zero = 0;
-    const spare = 1;
-    p.asm.zero(zero);
-    p.point<[Register, Register]>([bits.words, this.#from], (words, values) =>
-      p.lend<[Register, Register]>(2, (piece, count) => {
-        p.asm.setRegister(count, 0);
-        p.loop(
-          this.#rows,
-          [
-            [words, halves * FLOAT_BYTES],
-            [values, this.#columns * FLOAT_BYTES],
-          ],
-          () => {
-            // What no piece reaches is read as well.
-            for (let half = Math.floor(this.#columns / HALF_BITS); half < halves; half++)
-              p.asm.storeZeroWord(at(words, half * FLOAT_BYTES));
-            for (let column = 0; column < this.#columns; column += p.lanes) {
-              p.asm.nonZeroBits(piece, at(values, column * FLOAT_BYTES), zero, spare);
-              p.asm.storeBits(at(words, column / 8), piece, p.lanes);
-              p.asm.countBits(piece, piece);
-              p.asm.addRegister(count, piece);
-            }
-          },
-        );
-        p.asm.storeWord(p.place(this.#count), count);
-      }),
-    );
-    return bits;
-  }
-
-  /** Finds the bits of its columns. To be given back. @param parts of the rows, each of which begins a new word */
-  alongColumns(parts: readonly number[]): Bits {
-    const p = this.#p;
-    const columns = this.#columns;
-    const blocks = blocksOf(parts);
-    const bits = { words: p.borrow(2 * blocks.length * columns), row: 1, half: columns, block: 2 * columns };
-    const [zero, marks, bit, spare] = [0, 1, 2, 3];
-    p.asm.zero(zero);
-    blocks.forEach(({ first, steps }, i) => {
-      for (const half of [0, 1]) {
-        const before = half * HALF_BITS;
-        const height = Math.min(HALF_BITS, Math.max(0, steps - before));
-        const from = inside(this.#from, (first + before) * columns);
-        p.point<[Register, Register]>([inside(bits.words, (2 * i + half) * columns), from], (words, values) =>
-          p.loop(
-            columns / p.lanes,
-            [
-              [words, p.vectorBytes],
-              [values, p.vectorBytes],
-            ],
-            () => {
-              p.asm.zero(marks);
-              p.constant(bit, LOWEST_BIT);
-              p.loop(height, [[values, columns * FLOAT_BYTES]], () => {
-                p.asm.markNonZero(marks, bit, at(values), zero, spare);
-                p.asm.addIntegers(bit, bit, bit);
-              });
-              p.asm.store(at(words), marks);
-            },
-          ),
-        );
-      }
-    });
-    return bits;
-  }
-
   /** Writes both, of which one runs. */
   #choose(sparse: () => void, dense: () => void): void {
     const { asm } = this.#p;
-    const limit = Math.floor(WORTHWHILE * this.#rows * this.#columns);
+    const { rows, columns } = this.#matrix;
+    const limit = Math.floor(WORTHWHILE * rows * columns);
     this.#p.lend<[Register]>(1, (count) => {
       asm.loadWord(count, this.#p.place(this.#count));
       asm.compareNumber(count, limit);
