@@ -16,7 +16,8 @@ import { type Finished, lockstep, Running, smallDataset, temporaryFolder } from 
 const SEED = Number(process.env.LOCKSTEP_FUZZ_SEED ?? 1);
 /** The part of the attack after which memory should not grow any more. */
 const WARM_UP = 0.5;
-const MAX_GROWTH_MB = 64;
+/** About a third of what comes after that. */
+const MAX_GROWTH_MB = 45;
 /** Ends by the coordinator's WebSocket library. */
 const WEBSOCKET_CODES = [1002, 1007, 1008, 1009];
 

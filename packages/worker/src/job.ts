@@ -91,15 +91,19 @@ export interface SharedLayout {
   readonly control: number;
 }
 
-/** Handed to every thread when it starts. */
-export interface ThreadSetup {
+/** What it takes to compute with a pool's memory. */
+export interface PoolSetup {
   readonly job: Job;
+  readonly memory: WebAssembly.Memory;
+  readonly layout: SharedLayout;
+}
+
+/** Handed to every thread when it starts. */
+export interface ThreadSetup extends PoolSetup {
   /** [numSamples], over shared memory. */
   readonly trainLabels: Uint8Array;
   readonly test: SharedSplit;
   readonly validation: SharedSplit | undefined;
-  readonly memory: WebAssembly.Memory;
-  readonly layout: SharedLayout;
   readonly faults: readonly Fault[];
 }
 

@@ -1,14 +1,10 @@
 /** The SIMD loops over a pool's memory. */
 import { type KernelFunctions, loadKernels } from '@lockstep/core';
 import { accelerate } from '@lockstep/engine';
-import type { ThreadSetup } from './job.ts';
+import type { PoolSetup } from './job.ts';
 
 /** Loads the fastest that there are here; all give the same bits. */
-export async function openLoops({
-  job,
-  layout,
-  memory,
-}: Pick<ThreadSetup, 'job' | 'layout' | 'memory'>): Promise<KernelFunctions> {
+export async function openLoops({ job, layout, memory }: PoolSetup): Promise<KernelFunctions> {
   const kernels = loadKernels(memory);
   // Machine code is at hand where an engine computes with it; else only products of matrices are worth loading it.
   const isWorthIt = job.engine === 'native' || layout.matrixScratch.length > 0;

@@ -40,7 +40,7 @@ import type {
   StepPosition,
 } from './tasks.ts';
 import { DEADLINES, type Deadlines, gaveUp, MAX_ATTEMPTS, type TaskOf, Threads } from './threads.ts';
-import { Updater, type UpdateSetup } from './updater.ts';
+import { Updater } from './updater.ts';
 
 export interface PoolOptions {
   readonly job: Job;
@@ -109,7 +109,7 @@ export class WorkerPool {
   readonly #counts: { readonly [split in EvaluatedSplit]: number };
   readonly #onRecovery: PoolOptions['onRecovery'];
   readonly #kernels;
-  readonly #setup: UpdateSetup;
+  readonly #job: Job;
   /** Of this thread; made when it is first needed. */
   #updater: Promise<Updater> | undefined;
   /** How often parameters came from outside. */
@@ -131,7 +131,7 @@ export class WorkerPool {
     this.#vectors = new PackedVectors(memory, this.#kernels, network.layout, shared.packed);
     this.#free = [...shared.partials];
     this.#barrier = new Barrier(memory, shared.control);
-    this.#setup = { job, layout: shared, memory };
+    this.#job = job;
     this.#slices = divideVector(network.layout.sumLength, numThreads);
     this.#counts = { test: test.count, validation: validation?.count ?? 0 };
     this.#onRecovery = onRecovery;
@@ -306,8 +306,13 @@ export class WorkerPool {
     );
   }
 
+  async #openUpdater(): Promise<Updater> {
+    const setup = { job: this.#job, layout: this.#shared, memory: this.#memory };
+    return new Updater(setup, this.#network, await openLoops(setup));
+  }
+
   async #updateHere(step: StepPlan, partials: readonly PartialSum[], clipNorm: number | undefined): Promise<StepSums> {
-    this.#updater ??= openLoops(this.#setup).then((kernels) => new Updater(this.#setup, this.#network, kernels));
+    this.#updater ??= this.#openUpdater();
     const updater = await this.#updater;
     const all = { index: 0, numShares: 1, slice: { from: 0, to: this.#network.layout.sumLength } };
     const started = performance.timeOrigin + performance.now();

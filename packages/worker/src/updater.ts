@@ -13,7 +13,7 @@ import {
   updateSlice,
 } from '@lockstep/core';
 import type { Network } from '@lockstep/engine';
-import type { ThreadSetup } from './job.ts';
+import type { PoolSetup } from './job.ts';
 import { changeTerms, roundingTerms } from './packed-vectors.ts';
 import type { PartialSum, Share, StepPlan, StepPosition } from './tasks.ts';
 
@@ -26,11 +26,8 @@ interface StepRounding {
 /** The part of a share in an update. */
 type UpdateShare = Pick<Share, 'index' | 'numShares' | 'slice'>;
 
-/** What is used of a thread's setup. */
-export type UpdateSetup = Pick<ThreadSetup, 'job' | 'layout' | 'memory'>;
-
 export class Updater {
-  readonly #setup: UpdateSetup;
+  readonly #setup: PoolSetup;
   readonly #network: Network;
   readonly #kernels: KernelFunctions;
   /** Of the blocks of a gradient; all slices leave theirs there. */
@@ -38,7 +35,7 @@ export class Updater {
   #reduction: { key: string; plan: Reduction } | undefined;
 
   /** @param kernels loops over the memory */
-  constructor(setup: UpdateSetup, network: Network, kernels: KernelFunctions) {
+  constructor(setup: PoolSetup, network: Network, kernels: KernelFunctions) {
     this.#setup = setup;
     this.#network = network;
     this.#kernels = kernels;

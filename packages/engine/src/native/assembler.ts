@@ -69,8 +69,6 @@ interface Encoding {
   readonly immediate?: number;
 }
 
-const COMPARE: Encoding = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0xc2 };
-
 const fits8 = (value: number): boolean => value >= -128 && value <= 127;
 
 export class Assembler {
@@ -163,47 +161,38 @@ export class Assembler {
 
   /** Copies the elements for which the comparison of `left` with `right` holds; the others become zero. `spare` is overwritten. */
   select(into: Vector, from: Vector, comparison: Comparison, left: Vector, right: Operand, spare: Vector): void {
-    const compare = { ...COMPARE, immediate: comparisons[comparison] };
+    this.#compare(comparison, left, right, spare);
     if (this.isa === 'avx512') {
-      this.#vector(compare, MASK, left, right);
       this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x28, mask: 'zeroing' }, into, 0, from);
     } else {
-      this.#vector(compare, spare, left, right);
       this.#arithmetic(0x54, into, spare, from);
     }
   }
 
   /** Replaces the elements for which the comparison of `left` with `right` holds. `spare` is overwritten. */
   replace(into: Vector, from: Vector, comparison: Comparison, left: Vector, right: Operand, spare: Vector): void {
-    const compare = { ...COMPARE, immediate: comparisons[comparison] };
+    this.#compare(comparison, left, right, spare);
     if (this.isa === 'avx512') {
-      this.#vector(compare, MASK, left, right);
       this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x28, mask: 'merging' }, into, 0, from);
     } else {
-      this.#vector(compare, spare, left, right);
       this.#vector({ map: MAP_0F3A, prefix: PREFIX_66, opcode: 0x4a, immediate: spare << 4 }, into, into, from);
     }
   }
 
   /** A bit for each element, of whether it is zero or not (NaN is not), the first one lowest. `spare` is overwritten. */
   nonZeroBits(into: Register, from: Operand, zero: Vector, spare: Vector): void {
-    if (this.isa === 'avx512') {
-      this.#vector({ ...COMPARE, immediate: comparisons.different }, MASK, zero, from);
-      this.#short(0x93, PREFIX_NONE, into, MASK);
-    } else {
-      this.#vector({ ...COMPARE, immediate: comparisons.different }, spare, zero, from);
-      this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x50 }, into, 0, spare);
-    }
+    this.#compare('different', zero, from, spare);
+    if (this.isa === 'avx512') this.#loadMask(into);
+    else this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x50 }, into, 0, spare);
   }
 
   /** Sets `bits` in the elements for which those of `from` are not zero. `spare` is overwritten. */
   markNonZero(into: Vector, bits: Vector, from: Operand, zero: Vector, spare: Vector): void {
     const or = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x56 };
+    this.#compare('different', zero, from, spare);
     if (this.isa === 'avx512') {
-      this.#vector({ ...COMPARE, immediate: comparisons.different }, MASK, zero, from);
       this.#vector({ ...or, mask: 'merging' }, into, into, bits);
     } else {
-      this.#vector({ ...COMPARE, immediate: comparisons.different }, spare, zero, from);
       this.#arithmetic(0x54, spare, spare, bits);
       this.#vector(or, into, into, spare);
     }
@@ -348,8 +337,8 @@ export class Assembler {
   /** Counts down and jumps back to `target` until the count is zero. */
   countDown(counter: Register, target: number): void {
     this.#rex(1, 0, counter);
-    this.#bytes(0xff, 0xc8 | (counter & 7), 0x0f, 0x85);
-    this.#word(target - (this.#length + 4));
+    this.#bytes(0xff, 0xc8 | (counter & 7));
+    this.jumpBack('notZero', target);
   }
 
   /** Code that uses the older vector instructions is slow until the upper halves of the registers are cleared. */
@@ -402,9 +391,15 @@ export class Assembler {
     this.#bytes(...opcode, 0xc0 | ((register & 7) << 3) | (other & 7));
   }
 
-  /** Of a mask register, in the encoding of older vectors. */
-  #short(opcode: number, prefix: number, register: Register, other: number): void {
-    this.#bytes(0xc5, (((~register >> 3) & 1) << 7) | 0x78 | prefix, opcode, 0xc0 | ((register & 7) << 3) | other);
+  /** Leaves a comparison of elements in the mask register, or in `spare` where there is none. */
+  #compare(comparison: Comparison, left: Vector, right: Operand, spare: Vector): void {
+    const compare = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0xc2, immediate: comparisons[comparison] };
+    this.#vector(compare, this.isa === 'avx512' ? MASK : spare, left, right);
+  }
+
+  /** The mask register's bits, in the encoding of older vectors. */
+  #loadMask(into: Register): void {
+    this.#bytes(0xc5, (((~into >> 3) & 1) << 7) | 0x78, 0x93, 0xc0 | ((into & 7) << 3) | MASK);
   }
 
   #general(opcode: number, register: Register, place: Place, wide = 1): void {

@@ -48,8 +48,8 @@ export function copyRows(p: Program, rows: number, floats: number, [from, fromRo
     ],
     () => {
       vectorsAt(p, floats - rest, [from, into], (source, target) => {
-        p.asm.load(0, source!);
-        p.asm.store(target!, 0);
+        p.asm.load(0, source);
+        p.asm.store(target, 0);
       });
       if (rest === 0) return;
       p.lend<[Register]>(1, (word) => {

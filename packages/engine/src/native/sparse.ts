@@ -249,7 +249,6 @@ class PanelWriter {
     this.#begin(into, block);
     p.lend<[Register, Register, Register]>(3, (word, element, row) => {
       this.#loadWord(word, words, element, row);
-      asm.or(word, word);
       const end = asm.jump('zero');
       const next = asm.length;
       asm.lowestBit(element, word);
@@ -285,7 +284,7 @@ class PanelWriter {
     });
   }
 
-  /** The bits of all rows. */
+  /** The bits of all rows; flags tell whether there is none. */
   #loadWord(word: Register, words: Register, spare: Register, other: Register): void {
     const { asm } = this.#p;
     const { bits, together } = this.#options;

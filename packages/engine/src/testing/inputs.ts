@@ -25,8 +25,8 @@ export function randomParameters({ layout }: Network, seed: number): Float32Arra
 const BLACK_BELOW = 160;
 
 /**
- * Random pictures, of which every second one has a constant lower half; of odd seeds, most pixels are black. Both arrays are views into larger ones and go on
- * behind the last sample, as those of a dataset's partition do.
+ * Random pictures, of which every second one has a constant lower half; of odd seeds, most pixels are black. Both arrays are
+ * views into larger ones and go on behind the last sample, as those of a dataset's partition do.
  */
 export function randomSamples({ inputShape, numClasses }: Network, count: number, seed: number): Samples {
   const random = randomStream(seed);
