@@ -30,9 +30,9 @@ describe.each(['fp16', 'int8'])('--wire %s', (format) => {
       first!.kill('SIGKILL');
       const late = join();
       await coordinator.end;
-      const { runStep } = late.events.find(({ event }) => event === 'step');
-      // It computed steps that it was sent changes for, not only those that it was sent whole parameters for.
-      expect(late.events.filter(({ event }) => event === 'step').length).toBeGreaterThan((NUM_STEPS - runStep) / 2);
+      // Whoever had the step before is sent changes. It may be given none of the steps once its speed is known.
+      const computed = late.events.filter(({ event }) => event === 'step').map(({ runStep }) => runStep as number);
+      expect(computed.filter((runStep, i) => runStep === computed[i - 1]! + 1).length).toBeGreaterThan(0);
     });
     expect(await disturbed).toBe(await ways.local(wire, 2));
   });
