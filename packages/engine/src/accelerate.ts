@@ -12,15 +12,16 @@ async function attemptNative<T>(otherwise: T, attempt: () => Promise<T>): Promis
   }
 }
 
-/** Faster loops for optimizers and for gathering samples. @param kernels loops over `memory`, kept where nothing is faster */
+/** Faster loops for optimizers, for rounding and for gathering samples. @param kernels loops over `memory`, kept where nothing is faster */
 export const accelerate = (kernels: KernelFunctions, memory: WebAssembly.Memory): Promise<KernelFunctions> =>
   attemptNative(kernels, async () => {
-    const [{ withNativeAdam }, { withNativeGather }, { withNativeProducts }] = await Promise.all([
-      import('./native/adam.ts'),
-      import('./native/gather.ts'),
-      import('./native/matrix.ts'),
+    const natives = await Promise.all([
+      import('./native/adam.ts').then(({ withNativeAdam }) => withNativeAdam),
+      import('./native/gather.ts').then(({ withNativeGather }) => withNativeGather),
+      import('./native/matrix.ts').then(({ withNativeProducts }) => withNativeProducts),
+      import('./native/rounding.ts').then(({ withNativeRounding }) => withNativeRounding),
     ]);
-    return withNativeAdam(withNativeGather(withNativeProducts(kernels, memory), memory), memory);
+    return natives.reduce((loops, replace) => replace(loops, memory), kernels);
   });
 
 /** Asks the system for large pages under a memory that nothing was written to yet. */

@@ -18,13 +18,17 @@ import {
 const MAX_WIDTH = 8;
 const MAX_WIDTH_BYTES = 64 * 2 ** 20;
 
+type Accelerate = (loops: KernelFunctions, memory: WebAssembly.Memory) => Promise<KernelFunctions>;
+
 /** Receives a finished block: its byte offset in the adder's memory, and the elements [start, start + length) it holds. */
 type UseBlock = (block: number, start: number, length: number) => void;
 
 export class SubtreeSummer {
   /** The memory in which blocks lie. */
   readonly values: Float32Array;
-  readonly #kernels: KernelFunctions;
+  #kernels: KernelFunctions;
+  /** Until it was called. */
+  #accelerate: (() => Promise<void>) | undefined;
   readonly #numShards: number;
   readonly #length: number;
   /** Shards that are computed by one call. */
@@ -40,8 +44,9 @@ export class SubtreeSummer {
   /**
    * @param length of a sum vector
    * @param maxGroup shards that one call of `compute` can take together, a power of two
+   * @param accelerate gives faster loops for sums that are rounded
    */
-  constructor(numShards: number, length: number, maxGroup: number) {
+  constructor(numShards: number, length: number, maxGroup: number, accelerate: Accelerate = async (loops) => loops) {
     this.#numShards = numShards;
     this.#length = length;
     this.#group = Math.min(maxGroup, numShards);
@@ -56,6 +61,10 @@ export class SubtreeSummer {
     this.#scratch = region.floats(Math.log2(width * 2) * BLOCK_LENGTH);
     const memory = region.allocate('private');
     this.#kernels = loadKernels(memory);
+    this.#accelerate = async () => {
+      this.#kernels = await accelerate(this.#kernels, memory);
+      this.#accelerate = undefined;
+    };
     this.values = new Float32Array(memory.buffer);
     this.#leaves = leaves.map((at) => ({ at, view: new Float32Array(memory.buffer, at, length) }));
   }
@@ -78,6 +87,7 @@ export class SubtreeSummer {
     use: UseBlock,
     terms?: RoundingTerms,
   ): Promise<void> {
+    if (terms) await this.#accelerate?.();
     const rounding = terms && new Rounding(this.#kernels, terms);
     await this.#sum(node, compute, rounding, use);
   }

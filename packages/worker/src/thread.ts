@@ -10,6 +10,7 @@ import {
   shardsUnder,
 } from '@lockstep/core';
 import {
+  accelerate,
   createEngine,
   type Engine,
   type Evaluation,
@@ -196,7 +197,7 @@ class Thread {
   #summer(maxGroup: number): SubtreeSummer {
     let summer = this.#summers.get(maxGroup);
     if (!summer) {
-      summer = new SubtreeSummer(this.#setup.job.numShards, this.#network.layout.sumLength, maxGroup);
+      summer = new SubtreeSummer(this.#setup.job.numShards, this.#network.layout.sumLength, maxGroup, accelerate);
       this.#summers.set(maxGroup, summer);
     }
     return summer;

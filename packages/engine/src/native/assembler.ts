@@ -198,9 +198,80 @@ export class Assembler {
     }
   }
 
-  /** Elements as integers of 32 bits. */
+  // Elements as integers of 32 bits.
+
   addIntegers(into: Vector, left: Vector, right: Operand): void {
     this.#vector({ map: MAP_0F, prefix: PREFIX_66, opcode: 0xfe }, into, left, right);
+  }
+
+  subtractIntegers(into: Vector, left: Vector, right: Operand): void {
+    this.#vector({ map: MAP_0F, prefix: PREFIX_66, opcode: 0xfa }, into, left, right);
+  }
+
+  /** The lower half of each product. */
+  multiplyIntegers(into: Vector, left: Vector, right: Operand): void {
+    this.#vector({ map: MAP_0F38, prefix: PREFIX_66, opcode: 0x40 }, into, left, right);
+  }
+
+  /** The larger of each pair, with signs. */
+  maximumIntegers(into: Vector, left: Vector, right: Operand): void {
+    this.#vector({ map: MAP_0F38, prefix: PREFIX_66, opcode: 0x3d }, into, left, right);
+  }
+
+  and(into: Vector, left: Vector, right: Operand): void {
+    this.#arithmetic(0x54, into, left, right);
+  }
+
+  /** The bits of `right` that `left` does not have. */
+  andNot(into: Vector, left: Vector, right: Operand): void {
+    this.#arithmetic(0x55, into, left, right);
+  }
+
+  orBits(into: Vector, left: Vector, right: Operand): void {
+    this.#arithmetic(0x56, into, left, right);
+  }
+
+  exclusiveOr(into: Vector, left: Vector, right: Operand): void {
+    this.#arithmetic(0x57, into, left, right);
+  }
+
+  /** Shifts the bits of each; zeros come after them. */
+  shiftBits(into: Vector, from: Vector, direction: 'left' | 'right', bits: number): void {
+    this.#shift(direction === 'left' ? 6 : 2, into, from, bits);
+  }
+
+  /** All bits become what the highest one is: set in what is less than zero. */
+  spreadSign(into: Vector, from: Vector): void {
+    this.#shift(4, into, from, 31);
+  }
+
+  #shift(kind: number, into: Vector, from: Vector, immediate: number): void {
+    this.#vector({ map: MAP_0F, prefix: PREFIX_66, opcode: 0x72, immediate }, kind, into, from);
+  }
+
+  /** The greatest element, with its sign, in all places. `spare` is overwritten. */
+  spreadMaximum(vector: Vector, spare: Vector): void {
+    // Halves change places, then halves of halves, ...
+    const [swapFour, immediates] = this.isa === 'avx512' ? [0x23, [0x4e, 0xb1]] : [0x06, [1]];
+    for (const immediate of immediates) {
+      this.#vector({ map: MAP_0F3A, prefix: PREFIX_66, opcode: swapFour, immediate }, spare, vector, vector);
+      this.maximumIntegers(vector, vector, spare);
+    }
+    // ... and within fours.
+    for (const immediate of [0x4e, 0xb1]) {
+      this.#vector({ map: MAP_0F, prefix: PREFIX_66, opcode: 0x70, immediate }, spare, 0, vector);
+      this.maximumIntegers(vector, vector, spare);
+    }
+  }
+
+  /** Integers, with signs, become float32 values. */
+  toFloats(into: Vector, from: Vector): void {
+    this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x5b }, into, 0, from);
+  }
+
+  /** Float32 values become whole, none of them greater. */
+  roundDown(into: Vector, from: Vector): void {
+    this.#vector({ map: MAP_0F3A, prefix: PREFIX_66, opcode: 0x08, immediate: 0x09 }, into, 0, from);
   }
 
   // General registers, of 64 bits.
