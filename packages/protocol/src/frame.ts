@@ -43,15 +43,22 @@ const NOTHING: readonly Uint8Array[] = [];
 export function encodeFrame(message: WorkerMessage | CoordinatorMessage, payload = NOTHING): Uint8Array<ArrayBuffer> {
   const header = packr.pack(message);
   const start = padded(LENGTH_BYTES + header.length);
-  const bytes = new Uint8Array(payload.reduce((sum, piece) => sum + piece.length, start));
+  const bytes = allocate(payload.reduce((sum, piece) => sum + piece.length, start));
   new DataView(bytes.buffer).setUint32(0, header.length, true);
   bytes.set(header, LENGTH_BYTES);
+  bytes.fill(0, LENGTH_BYTES + header.length, start);
   let at = start;
   for (const piece of payload) {
     bytes.set(piece, at);
     at += piece.length;
   }
   return bytes;
+}
+
+/** Memory that is all written to. Node.js has some that was not filled with zeros before. */
+function allocate(length: number): Uint8Array<ArrayBuffer> {
+  const { Buffer } = globalThis as { Buffer?: { allocUnsafeSlow(length: number): Uint8Array<ArrayBuffer> } };
+  return Buffer ? new Uint8Array(Buffer.allocUnsafeSlow(length).buffer) : new Uint8Array(length);
 }
 
 /** Reads what a worker sent. @throws FrameError */

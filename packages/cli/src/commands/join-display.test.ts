@@ -67,8 +67,21 @@ it('shows what is done, and how fast in the last seconds', () => {
     display.event({ event: 'step', epoch: 1, runStep, from: 0, to: 6, samples: 100, computeMs: 1 });
   }
   expect(progress.at(-1)).toBe('step 30, shards 0-5 of 8  200 samples/s');
+  vi.advanceTimersByTime(500);
   display.event({ event: 'step', epoch: 1, runStep: 31, from: 2, to: 3, samples: 100, computeMs: 1 });
   expect(progress.at(-1)).toContain('shards 2 of 8');
+});
+
+it('replaces its line a few times a second, however many steps there are', () => {
+  const { display, progress } = open();
+  display.event(joined);
+  for (let runStep = 1; runStep <= 3000; runStep++) {
+    vi.advanceTimersByTime(2);
+    display.event({ event: 'step', epoch: 1, runStep, from: 0, to: 6, samples: 10, computeMs: 1 });
+  }
+  expect(progress.length).toBeGreaterThan(20);
+  expect(progress.length).toBeLessThan(26);
+  expect(progress.at(-1)).toMatch(/^step 2,\d+, .* 5,000 samples\/s$/);
 });
 
 it('leaves no timer behind', () => {

@@ -5,6 +5,8 @@ import { bar, duration, integer, megabytes, type Output } from '../output.ts';
 
 /** Samples per second are those of so many last milliseconds. */
 const WINDOW_MS = 5_000;
+/** Steps can be many a second: the line for them is replaced this often. */
+const VIEW_INTERVAL_MS = 250;
 const SECOND_MS = 1_000;
 
 type EventOf<Name extends JoinEvent['event']> = Extract<JoinEvent, { event: Name }>;
@@ -19,6 +21,9 @@ export class JoinDisplay {
   /** Why it waited last, so that only a change is a line of its own. */
   #reason: string | undefined;
   #recent: { readonly at: number; readonly samples: number }[] = [];
+  /** Of those. */
+  #recentSamples = 0;
+  #viewedAt = Number.NEGATIVE_INFINITY;
   #countdown: NodeJS.Timeout | undefined;
 
   constructor(output: Words) {
@@ -42,9 +47,7 @@ export class JoinDisplay {
         );
         return;
       case 'step':
-        output.progress(
-          `step ${integer(event.runStep)}, shards ${shardsOf(event)} of ${this.#shards}  ${integer(this.#rate(event.samples))} samples/s`,
-        );
+        this.#step(event);
         return;
       case 'waiting':
         this.#waiting(event);
@@ -74,6 +77,7 @@ export class JoinDisplay {
     this.#shards = shards;
     this.#reason = undefined;
     this.#recent = [];
+    this.#recentSamples = 0;
     this.#output.line(
       `${pc.bold('joined')}  as ${member}: ${threads} threads, engine ${engine} on ${device}: ${reason}`,
     );
@@ -94,14 +98,22 @@ export class JoinDisplay {
     this.#countdown = setInterval(show, SECOND_MS);
   }
 
-  #rate(samples: number): number {
+  #step(event: EventOf<'step'>): void {
     const now = performance.now();
-    this.#recent.push({ at: now, samples });
-    this.#recent = this.#recent.filter(({ at }) => now - at <= WINDOW_MS);
+    this.#recent.push({ at: now, samples: event.samples });
+    this.#recentSamples += event.samples;
+    while (now - this.#recent[0]!.at > WINDOW_MS) this.#recentSamples -= this.#recent.shift()!.samples;
+    if (now - this.#viewedAt < VIEW_INTERVAL_MS) return;
+    this.#viewedAt = now;
+    this.#output.progress(
+      `step ${integer(event.runStep)}, shards ${shardsOf(event)} of ${this.#shards}  ${integer(this.#rate(now))} samples/s`,
+    );
+  }
+
+  #rate(now: number): number {
     // The first of them was computed before the time that is measured.
-    const [first, ...rest] = this.#recent;
-    const sum = rest.reduce((total, step) => total + step.samples, 0);
-    return now > first!.at ? (sum / (now - first!.at)) * 1000 : 0;
+    const { at, samples } = this.#recent[0]!;
+    return now > at ? ((this.#recentSamples - samples) / (now - at)) * 1000 : 0;
   }
 }
 
