@@ -3,7 +3,8 @@
  * over a line that is made slow. Blocks of training alternate, so that drift of the machine cancels; ratios to fp32 are
  * medians of those round by round.
  *
- *   npm run build && node scripts/wire.js [--model cnn] [--mbit 100] [--formats fp32,fp16,int8,topk:0.01] [--rounds 5] [--data-dir DIR]
+ *   npm run build && node scripts/wire.js [--model cnn] [--optimizer adamw] [--mbit 100] [--formats fp32,fp16,int8,topk:0.01]
+ *     [--rounds 5] [--data-dir DIR]
  *
  * With --mbit 0 the line is loopback itself.
  */
@@ -20,6 +21,7 @@ import { openTrainer } from './trainer.js';
 const { values } = parseArgs({
   options: {
     model: { type: 'string', default: 'cnn' },
+    optimizer: { type: 'string', default: 'adamw' },
     mbit: { type: 'string', default: '100' },
     formats: { type: 'string', default: 'fp32,fp16,int8,topk:0.01' },
     rounds: { type: 'string', default: '5' },
@@ -52,6 +54,7 @@ const open = (format) =>
     dial: slowLine,
     settings: {
       model: values.model,
+      optimizer: values.optimizer,
       wire: format,
       reduction: format.startsWith('topk') ? 'fast' : 'exact',
       batchSize: 512,
@@ -78,7 +81,9 @@ for (const proxy of proxies) proxy.kill();
 rmSync(folder, { recursive: true });
 
 const line = megabits === 0 ? 'loopback' : `${megabits} Mbit/s in each direction, shared`;
-console.log(`${values.model}, global batch 512, ${NUM_WORKERS} remote workers over ${line}, ${rounds} rounds`);
+console.log(
+  `${values.model}, ${values.optimizer}, global batch 512, ${NUM_WORKERS} remote workers over ${line}, ${rounds} rounds`,
+);
 const [first] = subjects;
 for (const { format, trainer, rates, before, after } of subjects) {
   const steps = rounds * trainer.stepsPerEpoch;

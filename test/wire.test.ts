@@ -38,6 +38,25 @@ describe.each(['fp16', 'int8'])('--wire %s', (format) => {
   });
 });
 
+it.each(['fp32', 'int8'])(
+  'over a slow line, on which vectors travel in slices, %s gives the same weights, also when a worker dies',
+  async (format) => {
+    const args = ['--wire', format, '--epochs', '1'];
+    const mbit = format === 'fp32' ? 300 : 75;
+    const disturbed = ways.remote(args, { joiners: 2, mbit }, async (_, [first], join) => {
+      await stepped(first!, 12);
+      first!.kill('SIGKILL');
+      join();
+    });
+    const [one, ...others] = await Promise.all([
+      ways.local(args, 1),
+      ways.remote(args, { joiners: 2, mbit }),
+      disturbed,
+    ]);
+    expect(others).toEqual([one, one]);
+  },
+);
+
 it('--wire auto tries all formats with the workers that are there, and says what it decided', async () => {
   const events: Record<string, unknown>[] = [];
   await ways.remote(['--wire', 'auto'], { joiners: 1 }, async (coordinator) => {

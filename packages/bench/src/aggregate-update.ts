@@ -91,7 +91,8 @@ function openPool(topology: unknown, network: Network, numShards: number, numThr
 function partialSum(pool: WorkerPool, { layout }: Network, node: number): PartialSum {
   const sums = new Float32Array(layout.sumLength).fill(1e-3);
   sums[layout.countIndex] = 1;
-  const partial = pool.accept(node, new Uint8Array(sums.buffer), 'fp32');
+  const partial = pool.expect(node);
   invariant(partial, 'a new pool has room for a partial sum of every shard');
+  pool.accept(partial, new Uint8Array(sums.buffer), 'fp32');
   return partial;
 }

@@ -1,5 +1,5 @@
 /** Where the workers of a run come together: the local pool, the fleet, and the port on which others join. */
-import type { ShardPlan } from '@lockstep/core';
+import { type ShardPlan, SLICE_UNIT } from '@lockstep/core';
 import {
   compareSketches,
   type EngineChoice,
@@ -171,6 +171,7 @@ function openFleet(
   return new Fleet({
     plan,
     layout: network.layout,
+    sliceUnit: SLICE_UNIT,
     numEntries: topk,
     sampleBytes: numElements(network.inputShape) + 1,
     pool,

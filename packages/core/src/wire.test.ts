@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { loadKernels, Region } from './kernels.ts';
 import { purposes, RandomStream } from './random.ts';
-import { pack, packedBytes, Rounding, unpack, type WireFormat } from './wire.ts';
+import { pack, packedBytes, Rounding, SLICE_UNIT, slicedBytes, slicesOf, unpack, type WireFormat } from './wire.ts';
 
 const formats = ['fp16', 'int8'] as const;
 const length = 3 * 256 + 77;
+const whole = { from: 0, to: length };
 const region = new Region();
 const at = region.floats(length);
 const other = region.floats(length);
@@ -28,11 +29,27 @@ describe.each(formats)('%s', (format) => {
   it('packs what was rounded without loss', () => {
     for (const spread of [0, 1, 6]) {
       const expected = rounded(noise(spread), format);
-      pack(kernels, format, packed, at, length, length);
+      pack(kernels, format, packed, at, length, whole);
       others.fill(7);
-      unpack(kernels, format, other, packed, length, length);
+      unpack(kernels, format, other, packed, length, whole);
       expect(new Uint32Array(others.slice().buffer)).toEqual(new Uint32Array(expected.buffer));
     }
+  });
+
+  it('packs slices, each by itself, without loss', () => {
+    const expected = rounded(noise(1), format, 0, 1, 600);
+    others.fill(7);
+    for (const slice of [
+      { from: 256, to: 700 },
+      { from: 0, to: 256 },
+      { from: 700, to: length },
+    ]) {
+      const bytes = new Uint8Array(memory.buffer, packed, slicedBytes(format, 600, slice) + 4).fill(9);
+      pack(kernels, format, packed, at, 600, slice);
+      expect([...bytes.subarray(-4)]).toEqual([9, 9, 9, 9]);
+      unpack(kernels, format, other, packed, 600, slice);
+    }
+    expect(others).toEqual(expected);
   });
 
   it('rounds to a neighbour, and again to the same value', () => {
@@ -82,8 +99,8 @@ describe.each(formats)('%s', (format) => {
     expect(rounded(new Float32Array(length), format)).toEqual(new Float32Array(length));
     const given = noise(0);
     expect(rounded(given, format, 0, 1, 300).subarray(300)).toEqual(given.subarray(300));
-    pack(kernels, format, packed, at, 300, length);
-    unpack(kernels, format, other, packed, 300, length);
+    pack(kernels, format, packed, at, 300, whole);
+    unpack(kernels, format, other, packed, 300, whole);
     expect(others).toEqual(values);
   });
 
@@ -94,8 +111,8 @@ describe.each(formats)('%s', (format) => {
       const once = rounded(given, format);
       expect(once[600]).toBeNaN();
       expect(Number.isFinite(once[10])).toBe(true);
-      pack(kernels, format, packed, at, length, length);
-      unpack(kernels, format, other, packed, length, length);
+      pack(kernels, format, packed, at, length, whole);
+      unpack(kernels, format, other, packed, length, whole);
       expect(others[600]).toBeNaN();
       expect(others.subarray(0, 512)).toEqual(once.subarray(0, 512));
     }
@@ -105,9 +122,30 @@ describe.each(formats)('%s', (format) => {
     const random = new RandomStream(9, purposes.jitter, 0, 0, 0);
     const bytes = new Uint8Array(memory.buffer, packed, packedBytes(format, length, length));
     for (let i = 0; i < bytes.length; i++) bytes[i] = random.below(256);
-    unpack(kernels, format, other, packed, length, length);
+    unpack(kernels, format, other, packed, length, whole);
     expect(others).toHaveLength(length);
   });
+});
+
+it.each([
+  [203_533, 1],
+  [203_533, 8],
+  [203_533, 64],
+  [5000, 8],
+  [8192, 2],
+  [17, 8],
+])('divides a vector of %i elements into about %i slices', (total, count) => {
+  const slices = slicesOf(total, count);
+  expect(slices.length).toBeLessThanOrEqual(count);
+  expect(slices.length).toBeGreaterThan(Math.min(count, total / SLICE_UNIT) / 2);
+  let end = 0;
+  for (const { from, to } of slices) {
+    expect(from).toBe(end);
+    expect(to).toBeGreaterThan(from);
+    expect(to === total || to % SLICE_UNIT === 0).toBe(true);
+    end = to;
+  }
+  expect(end).toBe(total);
 });
 
 it('knows how long a packed vector is', () => {
@@ -127,8 +165,8 @@ it('rounds values of the greatest magnitude without leaving the range', () => {
       once.forEach((value, i) => {
         expect(Math.abs(value / given[i]! - 1)).toBeLessThan(0.02);
       });
-      pack(kernels, format, packed, at, length, length);
-      unpack(kernels, format, other, packed, length, length);
+      pack(kernels, format, packed, at, length, whole);
+      unpack(kernels, format, other, packed, length, whole);
       expect(others).toEqual(values);
     }
   }

@@ -5,6 +5,7 @@
  */
 import type { KernelFunctions } from './kernels.ts';
 import { purposes, RandomStream } from './random.ts';
+import type { Range } from './shards.ts';
 
 /** `fp32` is no rounding; `fp16` keeps 11 significant bits; `int8` is whole numbers times a power of two per 256 values. */
 export const wireFormats = ['fp32', 'fp16', 'int8'] as const;
@@ -31,6 +32,24 @@ export function packedBytes(format: WireFormat, numWeights: number, length: numb
   const bytesPerValue = format === 'fp16' ? 2 : 1;
   const numBlocks = Math.ceil(numWeights / BLOCK);
   return numBlocks * 4 + Math.ceil((numWeights * bytesPerValue) / 4) * 4 + tail;
+}
+
+/** Slices of vectors end at multiples of it, but for the last of each: where blocks of the reduction end, and those of the formats. */
+export const SLICE_UNIT = 4096;
+/** How many elements of a slice are weights. */
+const weightsIn = (numWeights: number, { from, to }: Range): number =>
+  Math.min(Math.max(numWeights - from, 0), to - from);
+
+/** Bytes that a slice of a vector takes when it is packed by itself. */
+export const slicedBytes = (format: WireFormat, numWeights: number, { from, to }: Range): number =>
+  packedBytes(format, weightsIn(numWeights, { from, to }), to - from);
+
+/** About so many slices of a vector, at least one. */
+export function slicesOf(length: number, count: number): Range[] {
+  const size = Math.ceil(length / count / SLICE_UNIT) * SLICE_UNIT;
+  const slices: Range[] = [];
+  for (let from = 0; from < length; from += size) slices.push({ from, to: Math.min(from + size, length) });
+  return slices;
 }
 
 /** What determines the rounding of a step. */
@@ -80,8 +99,9 @@ export class Rounding {
 }
 
 /**
- * Packs a vector that was rounded.
- * @param into byte offset of {@link packedBytes} bytes that do not overlap the vector
+ * Packs a slice of a vector that was rounded.
+ * @param into byte offset of {@link slicedBytes} bytes that do not overlap the vector
+ * @param vector byte offset of the whole vector
  */
 export function pack(
   kernels: KernelFunctions,
@@ -89,14 +109,17 @@ export function pack(
   into: number,
   vector: number,
   numWeights: number,
-  length: number,
+  slice: Range,
 ): void {
+  const { from, to } = slice;
+  const at = vector + from * 4;
   if (format === 'fp32') {
-    kernels.copy(into, vector, length);
+    kernels.copy(into, at, to - from);
     return;
   }
-  const end = kernelsOf(kernels, format).packing(into, vector, numWeights);
-  kernels.copy(end, vector + numWeights * 4, length - numWeights);
+  const count = weightsIn(numWeights, slice);
+  const end = kernelsOf(kernels, format).packing(into, at, count);
+  kernels.copy(end, at + count * 4, to - from - count);
 }
 
 /** Undoes {@link pack}. Bytes that no packing wrote give some values, perhaps NaN. */
@@ -104,16 +127,19 @@ export function unpack(
   kernels: KernelFunctions,
   format: WireFormat,
   vector: number,
-  from: number,
+  packed: number,
   numWeights: number,
-  length: number,
+  slice: Range,
 ): void {
+  const { from, to } = slice;
+  const at = vector + from * 4;
   if (format === 'fp32') {
-    kernels.copy(vector, from, length);
+    kernels.copy(at, packed, to - from);
     return;
   }
-  const end = kernelsOf(kernels, format).unpacking(vector, from, numWeights);
-  kernels.copy(vector + numWeights * 4, end, length - numWeights);
+  const count = weightsIn(numWeights, slice);
+  const end = kernelsOf(kernels, format).unpacking(at, packed, count);
+  kernels.copy(at + count * 4, end, to - from - count);
 }
 
 /** Of a format that rounds: both directions of its kernel, each of which returns the byte offset behind the packed side. */

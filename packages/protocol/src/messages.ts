@@ -14,6 +14,12 @@ const stamp = z.number();
 /** Milliseconds of the worker's own clock; only differences count, and by pings the coordinator finds the one to its own. */
 const ownTime = z.number();
 
+/**
+ * Elements `from` up to, without it, `to` of each vector in the payload: the whole when it is missing. Slices come one after the
+ * other, from the first element to the last, each in a message of its own.
+ */
+const slice = z.object({ from: count, to: count }).optional();
+
 /** How sums of gradients and changes of parameters are rounded and packed. */
 export const wireFormat = z.enum(['fp32', 'fp16', 'int8']);
 /** With `topk` a worker sends some entries of its sums, and keeps the rest for its next ones. */
@@ -63,6 +69,8 @@ const result = z.object({
   startedAt: ownTime,
   /** From the first gradient, at `startedAt`, to the last addition. */
   computeMs: z.number().nonnegative(),
+  /** Not with `topk`. */
+  slice,
 });
 
 /** "I could not do an assignment, for this reason." */
@@ -92,10 +100,10 @@ const hold = z.object({ type: z.literal('hold'), shards });
 const part = z.object({ type: z.literal('part'), digest, offset: count, total: count });
 
 /** "These are the parameters before this step": the payload is the flat vector. */
-const parameters = z.object({ type: z.literal('parameters'), runStep: count });
+const parameters = z.object({ type: z.literal('parameters'), runStep: count, slice });
 
 /** "Since the step before this one the parameters changed by this": the payload is the change, packed; statistics are whole. */
-const change = z.object({ type: z.literal('change'), runStep: count, wire: wireFormat });
+const change = z.object({ type: z.literal('change'), runStep: count, wire: wireFormat, slice });
 
 /** "Compute the gradients of these shards at this step, from the parameters that I sent before." */
 const work = z.object({
@@ -111,6 +119,8 @@ const work = z.object({
   to: z.int().min(1).max(4096),
   /** Of the partial sums in the result, each of which was rounded when it was formed. */
   wire: sumFormat,
+  /** In how many slices the result had best come, on a slow line: what it is used for begins with the first. */
+  slices: z.int().min(2).max(64).optional(),
 });
 
 /**

@@ -118,7 +118,7 @@ describe('rounding as the README describes it', () => {
     const view = new Float32Array(memory.buffer, vector, length);
     view.set(values);
     new Rounding(kernels, { format, seed, runStep, numWeights: length }).round(node, vector, 0, length);
-    pack(kernels, format, packed, vector, length, length);
+    pack(kernels, format, packed, vector, length, { from: 0, to: length });
     const bytes = new Uint8Array(memory.buffer, packed, packedBytes(format, length, length));
     return { rounded: [...view], packed: Buffer.from(bytes) };
   }

@@ -1,7 +1,7 @@
 /** Which language a coordinator and its workers speak. */
 
 /** Raised with every change that an older peer would misunderstand. */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /** WebSocket subprotocol of this version. */
 export const SUBPROTOCOL = `lockstep.${PROTOCOL_VERSION}`;

@@ -5,9 +5,10 @@ import {
   type KernelFunctions,
   type ParameterLayout,
   pack,
-  packedBytes,
+  type Range,
   type RoundingTerms,
   type SparseSums,
+  slicedBytes,
   unpack,
   type WireFormat,
 } from '@lockstep/core';
@@ -41,23 +42,25 @@ export class PackedVectors {
   }
 
   /**
-   * A vector that was rounded, packed; as float32 it is a view into the memory.
-   * @param at its byte offset @param length in elements
+   * A slice of a vector that was rounded, packed; as float32 it is a view into the memory.
+   * @param at byte offset of the vector
    */
-  pack(at: number, wire: WireFormat, length: number): Uint8Array {
-    if (wire === 'fp32') return this.#bytes(at, length * 4);
+  pack(at: number, wire: WireFormat, slice: Range): Uint8Array {
+    const { from, to } = slice;
+    if (wire === 'fp32') return this.#bytes(at + from * 4, (to - from) * 4);
     const { numWeights } = this.#layout;
-    pack(this.#kernels, wire, this.#scratch, at, numWeights, length);
-    return this.#bytes(this.#scratch, packedBytes(wire, numWeights, length)).slice();
+    pack(this.#kernels, wire, this.#scratch, at, numWeights, slice);
+    return this.#bytes(this.#scratch, slicedBytes(wire, numWeights, slice)).slice();
   }
 
-  /** Puts a packed vector of `length` elements at `at`. */
-  unpack(at: number, bytes: Uint8Array, wire: WireFormat, length: number): void {
+  /** Puts a packed slice of the vector at `at` into its place. */
+  unpack(at: number, bytes: Uint8Array, wire: WireFormat, slice: Range): void {
     const { numWeights } = this.#layout;
-    invariant(bytes.length === packedBytes(wire, numWeights, length), `${bytes.length} bytes hold ${length} values`);
-    const from = wire === 'fp32' ? at : this.#scratch;
+    const expected = slicedBytes(wire, numWeights, slice);
+    invariant(bytes.length === expected, `${bytes.length} bytes in place of ${expected}`);
+    const from = wire === 'fp32' ? at + slice.from * 4 : this.#scratch;
     this.#bytes(from, bytes.length).set(bytes);
-    if (wire !== 'fp32') unpack(this.#kernels, wire, at, from, numWeights, length);
+    if (wire !== 'fp32') unpack(this.#kernels, wire, at, from, numWeights, slice);
   }
 
   /** Puts a vector of `length` elements at `at` of which only some are not zero. */
@@ -71,13 +74,14 @@ export class PackedVectors {
   /**
    * Computes parameters from those of the step before: weights are moved, statistics replaced.
    * @param into byte offset of the new ones @param before of the old ones @param change of a vector that is overwritten
-   * @param bytes the change, packed
+   * @param bytes a slice of the change, packed
    */
-  applyChange(into: number, before: number, change: number, bytes: Uint8Array, wire: WireFormat): void {
-    const { numWeights, numParameters } = this.#layout;
-    this.unpack(change, bytes, wire, numParameters);
-    this.#kernels.add(into, before, change, numWeights);
-    this.#kernels.copy(into + numWeights * 4, change + numWeights * 4, numParameters - numWeights);
+  applyChange(into: number, before: number, change: number, bytes: Uint8Array, wire: WireFormat, slice: Range): void {
+    this.unpack(change, bytes, wire, slice);
+    const { from, to } = slice;
+    const end = Math.min(Math.max(this.#layout.numWeights, from), to);
+    this.#kernels.add(into + from * 4, before + from * 4, change + from * 4, end - from);
+    this.#kernels.copy(into + end * 4, change + end * 4, to - end);
   }
 
   #bytes(at: number, length: number): Uint8Array {

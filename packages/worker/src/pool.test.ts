@@ -8,6 +8,7 @@ import {
   RandomStream,
   ShardPlan,
   type SumFormat,
+  slicesOf,
   type WireFormat,
 } from '@lockstep/core';
 import { PLAIN_VIEW, parseTopology, zoo } from '@lockstep/engine';
@@ -15,6 +16,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { fault } from './faults.ts';
 import type { Job, SharedSplit } from './job.ts';
 import { type PoolOptions, type StepSums, WorkerPool } from './pool.ts';
+import type { PartialSum } from './tasks.ts';
 
 const NUM_SAMPLES = 500;
 const NUM_TEST = 300;
@@ -54,6 +56,13 @@ const pools: WorkerPool[] = [];
 afterEach(async () => {
   await Promise.all(pools.splice(0).map((pool) => pool.close()));
 });
+
+/** Takes a partial sum from outside, if there is room. */
+function acceptSum(pool: WorkerPool, node: number, bytes: Uint8Array, wire: WireFormat): PartialSum | undefined {
+  const partial = pool.expect(node);
+  if (partial) pool.accept(partial, bytes, wire);
+  return partial;
+}
 
 function open(numThreads: number, options: Partial<PoolOptions> = {}): WorkerPool {
   const pool = new WorkerPool({
@@ -202,7 +211,7 @@ describe('WorkerPool', () => {
             const partials = (await worker.gradient(step, range, true))!;
             expect(partials.map(({ node }) => node)).toEqual(coveringNodes(range, job.numShards));
             const accepted = partials.map(
-              (partial) => coordinator.accept(partial.node, worker.packed(partial, 'fp32'), 'fp32')!,
+              (partial) => acceptSum(coordinator, partial.node, worker.packed(partial, 'fp32'), 'fp32')!,
             );
             worker.release(partials);
             return accepted;
@@ -217,6 +226,57 @@ describe('WorkerPool', () => {
       expect(digest(coordinator.parameters(2 * plan.stepsPerEpoch))).toBe(quiet.weights);
     },
   );
+
+  describe.each(['fp32', 'fp16', 'int8'] as const)('slice by slice, with sums as %s', (wire) => {
+    const slices = slicesOf(network.layout.sumLength, 5);
+
+    it.each(['sgd', 'adamw'] as const)('updates to the same bits, also when it begins again: %s', async (name) => {
+      const options = {
+        job: { ...job, optimizer: optimizerDefaults[name], ema: 0.9, keepsReference: wire !== 'fp32' },
+      };
+      const [quiet, pool] = [open(2, options), open(2, options)];
+      for (const each of [quiet, pool]) each.reference(0)?.set(each.parameters(0));
+      const all = { from: 0, to: job.numShards };
+      let numEarly = 0;
+      for (let runStep = 0; runStep < 2 * plan.stepsPerEpoch; runStep++) {
+        const step = stepAt(runStep, wire);
+        const expected = (await quiet.gradient(step, all, false))!;
+        const sums = await quiet.update(step, expected, undefined);
+        quiet.release(expected);
+
+        const partials = (await pool.gradient(step, all, false))!;
+        // Others come in no order.
+        const unordered = [...partials].reverse();
+        let from = 0;
+        for (const slice of slices.slice(0, -1)) {
+          if (pool.updateSlice(step, unordered, slice)) from = slice.to;
+        }
+        if (from > 0) numEarly++;
+        expect(await pool.update(step, unordered, undefined, runStep % 3 === 0 ? 0 : from)).toEqual(sums);
+        pool.release(partials);
+        if (wire !== 'fp32') {
+          const whole = quiet.packedChange(wire);
+          const { numParameters } = network.layout;
+          const parts = slicesOf(numParameters, 3).map((slice) => pool.packedChange(wire, slice));
+          if (runStep % 3 === 1) expect(Buffer.concat(parts).length).toBeGreaterThanOrEqual(whole.length);
+          expect(digest(pool.reference(runStep + 1)!)).toBe(digest(quiet.reference(runStep + 1)!));
+        }
+        expect(digest(pool.parameters(runStep + 1))).toBe(digest(quiet.parameters(runStep + 1)));
+        expect(digest(pool.average(runStep + 1)!)).toBe(digest(quiet.average(runStep + 1)!));
+      }
+      // All but the first, before which nothing was ready for it.
+      expect(numEarly).toBe(2 * plan.stepsPerEpoch - 1);
+    });
+  });
+
+  it.each([
+    ['sgd', undefined, true],
+    ['sgd', 1, false],
+    ['muon', undefined, false],
+  ] as const)('updates slices only where nothing of the whole gradient is needed: %s, %d', (name, clipNorm, can) => {
+    const pool = open(1, { job: { ...job, optimizer: optimizerDefaults[name] } });
+    expect(pool.canUpdateSlices(clipNorm)).toBe(can);
+  });
 
   describe.each(['fp16', 'int8'] as const)('with sums as %s', (wire) => {
     const rounded: Partial<PoolOptions> = { job: { ...job, keepsReference: true } };
@@ -254,7 +314,7 @@ describe('WorkerPool', () => {
             const worker = workers[i]!;
             const partials = (await worker.gradient(step, range, true))!;
             const accepted = partials.map(
-              (partial) => coordinator.accept(partial.node, worker.packed(partial, wire), wire)!,
+              (partial) => acceptSum(coordinator, partial.node, worker.packed(partial, wire), wire)!,
             );
             worker.release(partials);
             return accepted;
@@ -299,11 +359,11 @@ describe('WorkerPool', () => {
     dense.set(tail, numParameters);
 
     const whole = openKeeping();
-    const sum = whole.accept(1, bytesOf(dense), 'fp32')!;
+    const sum = acceptSum(whole, 1, bytesOf(dense), 'fp32')!;
     const expected = await whole.update(step, [sum], undefined);
     const sparse = openKeeping();
     // What lay in the same places before is gone.
-    const before = [1, 2, 3].map((node) => sparse.accept(node, bytesOf(dense.map(() => 1)), 'fp32')!);
+    const before = [1, 2, 3].map((node) => acceptSum(sparse, node, bytesOf(dense.map(() => 1)), 'fp32')!);
     sparse.release(before);
     const partials = sparse.acceptSparse([2, 12, 13, 7], { indices, values, tail })!;
     expect(partials.map(({ node }) => node)).toEqual([2, 12, 13, 7]);
@@ -355,13 +415,13 @@ describe('WorkerPool', () => {
     const vector = bytesOf(new Float32Array(network.layout.sumLength));
     const leaves = Array.from({ length: job.numShards }, (_, shard) => job.numShards + shard);
     // All shards have come from outside one by one while the local threads begin with them, too.
-    const accepted = leaves.map((node) => pool.accept(node, vector, 'fp32')!);
+    const accepted = leaves.map((node) => acceptSum(pool, node, vector, 'fp32')!);
     expect(accepted).not.toContain(undefined);
     const own = await pool.gradient(stepAt(0), { from: 0, to: job.numShards }, true);
     expect(own).toHaveLength(1);
-    while (pool.accept(1, vector, 'fp32'));
+    while (acceptSum(pool, 1, vector, 'fp32'));
     pool.release(accepted);
-    expect(pool.accept(1, vector, 'fp32')).toBeDefined();
+    expect(acceptSum(pool, 1, vector, 'fp32')).toBeDefined();
   });
 
   it('can be told to end a gradient early, and goes on after it', async () => {
@@ -381,7 +441,7 @@ describe('WorkerPool', () => {
   it('recognises sums that are not finite', async () => {
     const pool = open(1);
     const vector = new Float32Array(network.layout.sumLength);
-    const accept = () => pool.accept(3, bytesOf(vector), 'fp32')!;
+    const accept = () => acceptSum(pool, 3, bytesOf(vector), 'fp32')!;
     expect(pool.isFinite(accept())).toBe(true);
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
       vector[vector.length - 4] = value;

@@ -111,7 +111,8 @@ export class WorkerPool {
   readonly #kernels;
   readonly #job: Job;
   /** Of this thread; made when it is first needed. */
-  #updater: Promise<Updater> | undefined;
+  #updater: Updater | undefined;
+  #openingUpdater: Promise<Updater> | undefined;
   /** How often parameters came from outside. */
   #loads = 0;
   /** Steps whose moments are known, of the latest batch. */
@@ -146,6 +147,16 @@ export class WorkerPool {
       isCancelled: () => this.#barrier.cancelled,
       onTimeout: () => this.#barrier.stop(),
     });
+  }
+
+  /** All of a sum vector. */
+  get #sums(): Range {
+    return { from: 0, to: this.#network.layout.sumLength };
+  }
+
+  /** All parameters. */
+  get #parameters(): Range {
+    return { from: 0, to: this.#network.layout.numParameters };
   }
 
   get #sampleSize(): number {
@@ -227,15 +238,17 @@ export class WorkerPool {
   }
 
   /**
-   * Takes the partial sum of a node from outside.
-   * @param bytes the sum vector as {@link packed} gives it
-   * @returns undefined when there is no room for it
+   * Makes room for the partial sum of a node from outside, which comes by {@link accept}.
+   * @returns undefined when there is none
    */
-  accept(node: number, bytes: Uint8Array, wire: WireFormat): PartialSum | undefined {
+  expect(node: number): PartialSum | undefined {
     const at = this.#free.pop();
-    if (at === undefined) return undefined;
-    this.#vectors.unpack(at, bytes, wire, this.#network.layout.sumLength);
-    return { node, at };
+    return at === undefined ? undefined : { node, at };
+  }
+
+  /** Takes a slice of a partial sum. @param bytes as {@link packed} gives them */
+  accept({ at }: PartialSum, bytes: Uint8Array, wire: WireFormat, slice = this.#sums): void {
+    this.#vectors.unpack(at, bytes, wire, slice);
   }
 
   /**
@@ -252,34 +265,37 @@ export class WorkerPool {
     });
   }
 
-  /** A partial sum's vector as it travels; as float32 it is a view into the shared memory. */
-  packed({ at }: PartialSum, wire: WireFormat): Uint8Array {
-    return this.#vectors.pack(at, wire, this.#network.layout.sumLength);
+  /** A slice of a partial sum's vector as it travels; as float32 it is a view into the shared memory. */
+  packed({ at }: PartialSum, wire: WireFormat, slice = this.#sums): Uint8Array {
+    return this.#vectors.pack(at, wire, slice);
   }
 
   /**
    * What has to be sent to those who have the parameters before step `runStep - 1`; valid until the next update.
    * Only where the job keeps a reference.
    */
-  packedChange(wire: WireFormat): Uint8Array {
+  packedChange(wire: WireFormat, slice = this.#parameters): Uint8Array {
     const { change } = this.#shared;
     invariant(change !== undefined, 'the job keeps a reference');
-    return this.#vectors.pack(change, wire, this.#network.layout.numParameters);
+    return this.#vectors.pack(change, wire, slice);
   }
 
-  /** Computes the parameters before step `runStep` from those before the step before it. @param bytes from {@link packedChange} */
-  change(runStep: number, bytes: Uint8Array, wire: WireFormat): void {
+  /**
+   * Computes a slice of the parameters before step `runStep` from those before the step before it.
+   * @param bytes from {@link packedChange}
+   */
+  change(runStep: number, bytes: Uint8Array, wire: WireFormat, slice = this.#parameters): void {
     const { parameters } = this.#shared.state[runStep % 2]!;
     const before = this.#shared.state[(runStep + 1) % 2]!.parameters;
     const change = this.#reserve();
-    this.#vectors.applyChange(parameters, before, change, bytes, wire);
+    this.#vectors.applyChange(parameters, before, change, bytes, wire, slice);
     this.#free.push(change);
     this.#loads++;
   }
 
-  /** Whether a partial sum is free of NaN and infinities. */
-  isFinite({ at }: PartialSum): boolean {
-    return this.#kernels.allFinite(at, this.#network.layout.sumLength) === 1;
+  /** Whether a slice of a partial sum is free of NaN and infinities. */
+  isFinite({ at }: PartialSum, { from, to } = this.#sums): boolean {
+    return this.#kernels.allFinite(at + from * 4, to - from) === 1;
   }
 
   release(partials: readonly PartialSum[]): void {
@@ -289,13 +305,48 @@ export class WorkerPool {
   /**
    * Completes a step whose gradients are there: the sum along the tree, and the optimizer's update.
    * @param partials cover every shard once
+   * @param from the first element that {@link updateSlice} has not done
    */
-  async update(step: StepPlan, partials: readonly PartialSum[], clipNorm: number | undefined): Promise<StepSums> {
-    const first = ({ node }: PartialSum): number => shardsUnder(node, this.#plan.numShards).from;
-    const ordered = [...partials].sort((a, b) => first(a) - first(b));
-    if (this.#isQuick(ordered.length)) return this.#updateHere(step, ordered, clipNorm);
+  async update(
+    step: StepPlan,
+    partials: readonly PartialSum[],
+    clipNorm: number | undefined,
+    from = 0,
+  ): Promise<StepSums> {
+    const ordered = this.#inOrder(partials);
+    if (from > 0 || this.#isQuick(ordered.length)) {
+      return this.#updateHere(this.#updater ?? (await this.#openUpdater()), step, ordered, clipNorm, from);
+    }
     const [sums] = await this.#steps([step], clipNorm, ordered, undefined);
     return sums!;
+  }
+
+  /** Whether {@link updateSlice} is possible: not where an update needs the whole gradient first. */
+  canUpdateSlices(clipNorm: number | undefined): boolean {
+    return clipNorm === undefined && this.#shared.matrixScratch.length === 0;
+  }
+
+  /**
+   * Does a slice of a step's update as soon as the same slice of all partial sums is there, where {@link canUpdateSlices}. What it
+   * changes counts once {@link update} has done the rest, and may be done again, from the beginning, until then.
+   * @param partials cover every shard once @param slice begins where the one before it ended, and does not reach the end
+   * @returns whether it was done; the first times nothing is ready for it
+   */
+  updateSlice(step: StepPlan, partials: readonly PartialSum[], slice: Range): boolean {
+    if (!this.#updater) {
+      // In time for one of the next. What keeps it from opening is told by the next update.
+      this.#openUpdater().catch(() => {});
+      return false;
+    }
+    const share = { index: 0, numShares: 1, slice };
+    for (const _ of this.#updater.update(step, share, this.#inOrder(partials), 0, undefined));
+    return true;
+  }
+
+  /** Ascending by shard. */
+  #inOrder(partials: readonly PartialSum[]): PartialSum[] {
+    const first = ({ node }: PartialSum): number => shardsUnder(node, this.#plan.numShards).from;
+    return [...partials].sort((a, b) => first(a) - first(b));
   }
 
   /** Whether it is not worth calling threads for an update. */
@@ -306,17 +357,25 @@ export class WorkerPool {
     );
   }
 
-  async #openUpdater(): Promise<Updater> {
+  #openUpdater(): Promise<Updater> {
     const setup = { job: this.#job, layout: this.#shared, memory: this.#memory };
-    return new Updater(setup, this.#network, await openLoops(setup));
+    this.#openingUpdater ??= openLoops(setup).then((loops) => {
+      this.#updater = new Updater(setup, this.#network, loops);
+      return this.#updater;
+    });
+    return this.#openingUpdater;
   }
 
-  async #updateHere(step: StepPlan, partials: readonly PartialSum[], clipNorm: number | undefined): Promise<StepSums> {
-    this.#updater ??= this.#openUpdater();
-    const updater = await this.#updater;
-    const all = { index: 0, numShares: 1, slice: { from: 0, to: this.#network.layout.sumLength } };
+  #updateHere(
+    updater: Updater,
+    step: StepPlan,
+    partials: readonly PartialSum[],
+    clipNorm: number | undefined,
+    from: number,
+  ): StepSums {
+    const share = { index: 0, numShares: 1, slice: { from, to: this.#network.layout.sumLength } };
     const started = performance.timeOrigin + performance.now();
-    for (const _ of updater.update(step, all, partials, 0, clipNorm));
+    for (const _ of updater.update(step, share, partials, 0, clipNorm));
     const ended = performance.timeOrigin + performance.now();
     for (const block of this.#markBlocks()) {
       for (const moment of ['started', 'computed', 'gathered'] as const) block[MARKS[moment]] = started;
@@ -376,10 +435,10 @@ export class WorkerPool {
     };
   }
 
-  /** Takes the parameters before step `runStep` from outside. @param bytes the flat vector as float32 */
-  load(runStep: number, bytes: Uint8Array): void {
-    const { buffer, byteOffset, byteLength } = this.parameters(runStep);
-    new Uint8Array(buffer, byteOffset, byteLength).set(bytes);
+  /** Takes a slice of the parameters before step `runStep` from outside. @param bytes float32 @param from its first element */
+  load(runStep: number, bytes: Uint8Array, from = 0): void {
+    const { buffer, byteOffset } = this.parameters(runStep).subarray(from);
+    new Uint8Array(buffer, byteOffset, bytes.length).set(bytes);
     this.#loads++;
   }
 

@@ -5,7 +5,7 @@
 import { LockstepError, type ParameterLayout, type Range, type ShardPlan } from '@lockstep/core';
 import type { CloseReason, MessageOf, WorkerMessage } from '@lockstep/protocol';
 import type { StepPlan, StepSums } from '@lockstep/worker';
-import { takeAnswer } from './answers.ts';
+import { dropArrived, takeAnswer } from './answers.ts';
 import type { Clock } from './clock.ts';
 import { Counters } from './counters.ts';
 import { type Connection, Crew, LOCAL, type MemberFacts } from './crew.ts';
@@ -24,7 +24,9 @@ type JobTerms = Pick<Terms, 'job' | 'layoutHash' | 'partitions' | 'checkSketch'>
 export interface FleetOptions {
   readonly plan: ShardPlan;
   /** Of the parameters and the sum vectors. */
-  readonly layout: Pick<ParameterLayout, 'numWeights' | 'sumLength'>;
+  readonly layout: Pick<ParameterLayout, 'numWeights' | 'numParameters' | 'sumLength'>;
+  /** Slices of vectors end at multiples of it. */
+  readonly sliceUnit: number;
   /** Entries of a remote answer in the format `topk`; undefined in runs without it. */
   readonly numEntries: number | undefined;
   /** Bytes of one sample with its label. */
@@ -95,7 +97,9 @@ export class Fleet {
       {
         report: ({ id, info }, state, reason) => options.report({ kind: 'member', id, info, state, reason }),
         available: (member) => this.#offer(member),
-        gone: (id) => this.#ledger.forget(id),
+        gone: (id) => {
+          for (const owed of this.#ledger.forget(id)) dropArrived(owed, options);
+        },
         lost: (id) => {
           this.#onChange?.();
           this.#current?.remove(id);
@@ -186,7 +190,7 @@ export class Fleet {
     signal: AbortSignal | undefined,
   ): Promise<StepSums | undefined> {
     const { pool, clock, onStep } = this.#options;
-    const step = this.#createStep(plan);
+    const step = this.#createStep(plan, clipNorm);
     const giveUp = (): void => step.giveUp();
     signal?.addEventListener('abort', giveUp);
     this.#current = step;
@@ -199,7 +203,7 @@ export class Fleet {
       if (!isComplete) return undefined;
       for (const { member } of step.answers) this.#note(member);
       const gathered = clock.now();
-      const sums = await pool.update(plan, [...step.machine.values.values()], clipNorm);
+      const sums = await pool.update(plan, [...step.machine.values.values()], clipNorm, step.updatedTo);
       const { origin } = clock;
       onStep(
         sharedReport({
@@ -229,8 +233,8 @@ export class Fleet {
     this.#engines.add(`${engine} on ${device}${runtime === 'node' ? '' : ` in a ${runtime}`}`);
   }
 
-  #createStep(plan: StepPlan): StepRun {
-    return new StepRun(plan, {
+  #createStep(plan: StepPlan, clipNorm: number | undefined): StepRun {
+    return new StepRun(plan, clipNorm, {
       ...this.#options,
       crew: this.#crew,
       local: this.#local,
@@ -287,7 +291,9 @@ export class Fleet {
     const { assignment } = message;
     const owed = this.#ledger.get(assignment);
     if (owed?.member !== id) {
-      this.#refuseUnasked(id);
+      const { slice } = message;
+      const isRest = slice && this.#ledger.isSpent(assignment, id, slice, slice.to >= this.#options.layout.sumLength);
+      if (!isRest) this.#refuseUnasked(id);
       return;
     }
     const taken = this.#take(owed, message, payload);
@@ -295,15 +301,20 @@ export class Fleet {
     if (owed.step.plan.wire === 'topk') this.#crew.send(id, { type: 'outcome', assignment, taken });
   }
 
-  /** Takes an answer that was owed. Returns whether anything of it counts. */
+  /** Takes an answer that was owed, or a slice of it. Returns whether anything of it counts. */
   #take(owed: Owed<StepRun>, message: MessageOf<WorkerMessage, 'result'>, payload: Uint8Array): boolean {
-    const { pool, layout, numEntries, plan, clock } = this.#options;
+    const { layout, plan, clock } = this.#options;
     const { assignment, step, member } = owed;
-    const { computeMs, startedAt } = message;
-    const ms = this.#ledger.settle(clock.now(), owed);
-    const terms = { layout, numShards: plan.numShards, numEntries, pool, refused: this.refused };
+    const { computeMs, startedAt, slice } = message;
+    const terms = { ...this.#options, numShards: plan.numShards, refused: this.refused };
     const taken = takeAnswer(owed, message, payload, terms);
+    if (taken.kind === 'slice') {
+      step.advance();
+      return true;
+    }
+    const ms = this.#ledger.settle(clock.now(), owed);
     if (taken.kind === 'refused') {
+      if (slice && slice.to < layout.sumLength) this.#ledger.spend(owed, slice.to);
       this.#refuse(owed, taken.reason);
       return false;
     }
@@ -333,6 +344,7 @@ export class Fleet {
       this.#refuseUnasked(id);
       return;
     }
+    dropArrived(owed, this.#options);
     const ms = this.#ledger.settle(this.#options.clock.now(), owed);
     const { step, cancelled } = owed;
     if (cancelled) this.#ledger.measureAtLeast(owed, ms);

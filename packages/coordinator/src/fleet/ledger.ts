@@ -1,5 +1,6 @@
 /** Who owes which answer, of this step or an earlier one, and what answers say about speed. */
 import type { Range } from '@lockstep/core';
+import type { PartialSum } from '@lockstep/worker';
 import type { Crew } from './crew.ts';
 import { expectedMs } from './ranges.ts';
 
@@ -17,6 +18,15 @@ export interface Owed<Step> {
   /** Whether the member had all data, so that the time it takes says how fast it is. */
   readonly isMeasure: boolean;
   cancelled: boolean;
+  /** Its first slices, when it comes in several. */
+  arrived?: Arrived | undefined;
+}
+
+/** What has come of an answer: elements of its sums up to, without it, `to`. */
+export interface Arrived {
+  /** By node, those that are of use. */
+  readonly values: Map<number, PartialSum>;
+  readonly to: number;
 }
 
 export class Ledger<Step> {
@@ -26,6 +36,8 @@ export class Ledger<Step> {
   readonly #answeredAt = new Map<string, number>();
   /** Members that have computed before. */
   readonly #warm = new Set<string>();
+  /** Assignments of which a slice was refused, and up to where their answers have come. */
+  readonly #spent = new Map<number, { readonly member: string; readonly to: number }>();
 
   constructor(crew: Crew) {
     this.#crew = crew;
@@ -61,6 +73,20 @@ export class Ledger<Step> {
     return now - began;
   }
 
+  /** A slice was refused, and so is what follows: up to `to` has come. */
+  spend({ assignment, member }: Owed<Step>, to: number): void {
+    this.#spent.set(assignment, { member, to });
+  }
+
+  /** Whether a slice is of an answer of which one before it was refused. @param isLast nothing of it follows */
+  isSpent(assignment: number, member: string, { from, to }: Range, isLast: boolean): boolean {
+    const spent = this.#spent.get(assignment);
+    if (spent?.member !== member || spent.to !== from || to <= from) return false;
+    if (isLast) this.#spent.delete(assignment);
+    else this.#spent.set(assignment, { member, to });
+    return true;
+  }
+
   /** Learns from an answer that was taken. A member's first one says little: its engine was not warm. */
   measure({ member, range, numPartials, isMeasure }: Owed<Step>, roundTripMs: number, computeMs: number): void {
     const numShards = range.to - range.from;
@@ -78,10 +104,13 @@ export class Ledger<Step> {
     }
   }
 
-  /** A member is gone: it answers nothing any more. */
-  forget(member: string): void {
+  /** A member is gone: it answers nothing any more. @returns what it owed */
+  forget(member: string): Owed<Step>[] {
     this.#answeredAt.delete(member);
     this.#warm.delete(member);
-    for (const owed of this.#owed.values()) if (owed.member === member) this.#owed.delete(owed.assignment);
+    const owed = this.all.filter((one) => one.member === member);
+    for (const { assignment } of owed) this.#owed.delete(assignment);
+    for (const [assignment, spent] of this.#spent) if (spent.member === member) this.#spent.delete(assignment);
+    return owed;
   }
 }

@@ -60,6 +60,8 @@ export class Peer {
   readonly id: string;
   /** The step whose parameters it was sent last. */
   parametersOf: Pick<StepPosition, 'runStep' | 'wire'> | undefined;
+  /** What it was sent before of the parameters of the step after that: elements up to, without it, `to`. */
+  ahead: (Pick<StepPosition, 'runStep' | 'wire'> & { readonly to: number }) | undefined;
   bytesSent = 0;
   bytesReceived = 0;
   readonly #link: Link;

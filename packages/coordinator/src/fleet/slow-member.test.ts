@@ -26,6 +26,7 @@ async function meanStepMs(remoteMsPerShard: number): Promise<number> {
   const fleet = new Fleet({
     plan,
     layout: TOY_LAYOUT,
+    sliceUnit: 1,
     numEntries: undefined,
     sampleBytes: 5,
     pool: new ToyPool(plan, clock, LOCAL_MS),

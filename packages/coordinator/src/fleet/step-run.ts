@@ -1,16 +1,17 @@
 /** One step that several members do together: carries out what its state machine decides. */
-import { changeFormat, coveringNodes, LockstepError, type Range, type ShardPlan } from '@lockstep/core';
-import { encodeFrame } from '@lockstep/protocol';
+import { coveringNodes, LockstepError, type ParameterLayout, type Range, type ShardPlan } from '@lockstep/core';
 import type { PartialSum, StepPlan } from '@lockstep/worker';
-import { Broadcast } from './broadcast.ts';
+import { dropArrived } from './answers.ts';
 import type { Clock } from './clock.ts';
 import type { Counters } from './counters.ts';
 import { type Crew, LOCAL } from './crew.ts';
+import { EarlyUpdate } from './early-update.ts';
 import type { Ledger, Owed } from './ledger.ts';
 import type { Accumulator, LocalMember, LocalOutcome } from './local-member.ts';
 import { candidateOf, type Member } from './membership.ts';
 import { missingShards } from './range-planner.ts';
 import { type Cause, type StepAction, StepMachine, type Timing } from './step-machine.ts';
+import { StepParameters } from './step-parameters.ts';
 import type { Answer } from './step-report.ts';
 
 /** Time that fetching is granted: half a megabyte a second. */
@@ -19,6 +20,7 @@ const GRACE_MS_PER_BYTE = 2_000 / 2 ** 20;
 /** What a step works with. */
 export interface StepTools {
   readonly plan: ShardPlan;
+  readonly layout: Pick<ParameterLayout, 'numParameters' | 'sumLength'>;
   readonly sampleBytes: number;
   readonly pool: Accumulator;
   readonly clock: Clock;
@@ -45,17 +47,18 @@ export class StepRun {
   /** True when the step is complete, false when it was given up. */
   readonly ended: Promise<boolean>;
   readonly #tools: StepTools;
+  readonly #parameters: StepParameters;
+  readonly #early: EarlyUpdate;
   #end!: (complete: boolean) => void;
   #fail!: (error: Error) => void;
   #isOver = false;
   #stopTimer: (() => void) | undefined;
-  /** The parameters, and what changed in them; made when the first remote member needs one. */
-  #parameters: Broadcast | undefined;
-  #change: Broadcast | undefined;
 
-  constructor(plan: StepPlan, tools: StepTools) {
+  constructor(plan: StepPlan, clipNorm: number | undefined, tools: StepTools) {
     this.plan = plan;
     this.#tools = tools;
+    this.#parameters = new StepParameters(plan, tools);
+    this.#early = new EarlyUpdate(plan, clipNorm, this.#parameters, tools);
     this.startedAt = tools.clock.now();
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
@@ -78,6 +81,11 @@ export class StepRun {
     this.broadcastAt = this.#now;
   }
 
+  /** Elements up to, without it, this one were updated before the step's end. */
+  get updatedTo(): number {
+    return this.#early.updatedTo;
+  }
+
   /** Whether an answer to this assignment is still of use. */
   isOpen(assignment: number): boolean {
     return !this.#isOver && this.machine.isOpen(assignment);
@@ -88,6 +96,7 @@ export class StepRun {
   }
 
   remove(member: string): void {
+    if (this.participants.has(member)) this.#early.cancel();
     if (!this.#isOver) this.#perform(this.machine.remove(this.#now, member));
   }
 
@@ -112,23 +121,34 @@ export class StepRun {
       startedAt: origin + started,
       computeMs,
     });
+    this.#early.answered(assignment, [...values.values()]);
     this.#perform(this.machine.answer(this.#now, assignment, values));
+    this.advance();
+  }
+
+  /** A slice of somebody's sums has come. */
+  advance(): void {
+    if (!this.#isOver) this.#early.advance();
   }
 
   withdraw(assignment: number): void {
+    this.#early.cancel();
     this.#perform(this.machine.withdraw(this.#now, assignment));
   }
 
   /** An assignment came to nothing. */
   failed(assignment: number, cause: 'failed' | 'refused' | 'not finite', reason: string): void {
+    this.#early.cancel();
     this.#perform(this.machine.fail(this.#now, assignment, cause, reason));
   }
 
   giveUp(): void {
+    this.#early.cancel();
     this.#end(false);
   }
 
   fail(error: Error): void {
+    this.#early.cancel();
     this.#fail(error);
   }
 
@@ -136,10 +156,13 @@ export class StepRun {
   async finish(): Promise<void> {
     this.#isOver = true;
     this.#stopTimer?.();
-    this.#parameters?.end();
-    this.#change?.end();
+    this.#parameters.end();
     const { ledger, local } = this.#tools;
-    for (const owed of ledger.all) if (owed.step === this && !owed.cancelled) this.#cancel(owed.assignment);
+    for (const owed of ledger.all) {
+      if (owed.step !== this) continue;
+      dropArrived(owed, this.#tools);
+      if (!owed.cancelled) this.#cancel(owed.assignment);
+    }
     // The update needs the threads that still compute what others were faster with.
     await local.idle;
   }
@@ -158,6 +181,8 @@ export class StepRun {
 
   #perform(actions: readonly StepAction<PartialSum>[]): void {
     for (const action of actions) {
+      const isPlan = action.kind === 'assign' && action.cause === 'planned';
+      if (!isPlan && action.kind !== 'commit') this.#early.cancel();
       switch (action.kind) {
         case 'assign':
           this.#assign(action);
@@ -196,7 +221,8 @@ export class StepRun {
     const { crew, ledger, local, onReassigned, plan } = this.#tools;
     // It was sent away or quarantined while the actions before this one were carried out; the machine knows that already.
     if (!this.isOpen(assignment)) return;
-    if (cause !== 'planned') onReassigned(this.plan.runStep, id, range, cause);
+    if (cause === 'planned') this.#early.planned(assignment, id);
+    else onReassigned(this.plan.runStep, id, range, cause);
     this.participants.add(id);
     const { generation } = crew;
     const isMeasure = this.#missingBytes(id, range) === 0;
@@ -207,43 +233,11 @@ export class StepRun {
       local.assign(assignment, this.plan, range, (outcome) => this.#localOutcome(assignment, outcome));
       return;
     }
-    this.#sendParameters(id);
+    this.#parameters.sendTo(id);
     const { epoch, step, runStep, wire } = this.plan;
-    crew.send(id, { type: 'work', assignment, generation, epoch, step, runStep, ...range, wire });
-  }
-
-  /** Sends the step's parameters to a peer that does not have them. */
-  #sendParameters(id: string): void {
-    const { runStep, wire } = this.plan;
-    const peer = this.#tools.crew.peer(id);
-    if (!peer || peer.parametersOf?.runStep === runStep) return;
-    // A change is packed in the format in which the step before rounded it.
-    const { parametersOf: last } = peer;
-    const isNext = wire !== 'fp32' && last?.wire === wire && last.runStep === runStep - 1;
-    const broadcast = isNext ? this.#changeOf() : this.#parametersOf();
-    peer.parametersOf = { runStep, wire };
-    broadcast.to(peer);
-  }
-
-  #changeOf(): Broadcast {
-    const { runStep } = this.plan;
-    const wire = changeFormat(this.plan.wire);
-    this.#change ??= new Broadcast(
-      encodeFrame({ type: 'change', runStep, wire }, [this.#tools.pool.packedChange(wire)]),
-    );
-    return this.#change;
-  }
-
-  #parametersOf(): Broadcast {
-    const { runStep, wire } = this.plan;
-    const { pool } = this.#tools;
-    if (!this.#parameters) {
-      const { buffer, byteOffset, byteLength } = wire === 'fp32' ? pool.parameters(runStep) : pool.reference(runStep)!;
-      this.#parameters = new Broadcast(
-        encodeFrame({ type: 'parameters', runStep }, [new Uint8Array(buffer, byteOffset, byteLength)]),
-      );
-    }
-    return this.#parameters;
+    const slices = this.#early.slicesFrom(id);
+    const work = { type: 'work', assignment, generation, epoch, step, runStep, ...range, wire } as const;
+    crew.send(id, slices > 1 ? { ...work, slices } : work);
   }
 
   #cancel(assignment: number): void {

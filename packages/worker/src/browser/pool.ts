@@ -56,6 +56,10 @@ export class TabPool implements GradientPool {
   readonly #vectors: PackedVectors;
   /** Places for sums that are not in use. */
   readonly #free: number[];
+  /** Of the parameters that the lanes have. */
+  #lanesHave: number | undefined;
+  /** Whether something came for the parameters in each place since the lanes were given them. */
+  readonly #changed = [false, false];
   #isCancelled = false;
 
   /** @param lanes which are open */
@@ -81,6 +85,16 @@ export class TabPool implements GradientPool {
     this.#free = [...this.#layout.partials];
   }
 
+  /** All of a sum vector. */
+  get #sums(): Range {
+    return { from: 0, to: this.#job.network.layout.sumLength };
+  }
+
+  /** All parameters. */
+  get #all(): Range {
+    return { from: 0, to: this.#job.network.layout.numParameters };
+  }
+
   get numThreads(): number {
     return this.#lanes.length;
   }
@@ -90,23 +104,24 @@ export class TabPool implements GradientPool {
     this.#partitions.set(shard, partition);
   }
 
-  load(runStep: number, bytes: Uint8Array): void {
+  load(runStep: number, bytes: Uint8Array, from = 0): void {
     const parameters = this.#parameters(runStep);
-    new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength).set(bytes);
-    for (const lane of this.#lanes) lane.parameters(parameters);
+    new Uint8Array(parameters.buffer, parameters.byteOffset + from * 4, bytes.length).set(bytes);
+    this.#changed[runStep % 2] = true;
   }
 
-  change(runStep: number, bytes: Uint8Array, wire: WireFormat): void {
+  change(runStep: number, bytes: Uint8Array, wire: WireFormat, slice = this.#all): void {
     const into = this.#layout.parameters[runStep % 2 === 0 ? 0 : 1];
     const before = this.#layout.parameters[runStep % 2 === 0 ? 1 : 0];
     const change = this.#reserve();
-    this.#vectors.applyChange(into, before, change, bytes, wire);
+    this.#vectors.applyChange(into, before, change, bytes, wire, slice);
     this.#free.push(change);
-    for (const lane of this.#lanes) lane.parameters(this.#parameters(runStep));
+    this.#changed[runStep % 2] = true;
   }
 
   async gradient(step: StepPosition, range: Range): Promise<PartialSum[] | undefined> {
     this.#isCancelled = false;
+    this.#handOn(step.runStep);
     const terms = roundingTerms(step, this.#job.seed, this.#job.network.layout);
     const work = divideRange(range, this.#lanes.length).flatMap((shards, i) =>
       shards.from < shards.to ? [{ lane: this.#lanes[i]!, task: this.#task(step, shards, terms) }] : [],
@@ -131,8 +146,8 @@ export class TabPool implements GradientPool {
     for (const lane of this.#lanes) lane.cancel();
   }
 
-  packed({ at }: PartialSum, wire: WireFormat): Uint8Array {
-    return this.#vectors.pack(at, wire, this.#job.network.layout.sumLength);
+  packed({ at }: PartialSum, wire: WireFormat, slice = this.#sums): Uint8Array {
+    return this.#vectors.pack(at, wire, slice);
   }
 
   release(partials: readonly PartialSum[]): void {
@@ -141,6 +156,14 @@ export class TabPool implements GradientPool {
 
   async close(): Promise<void> {
     for (const lane of this.#lanes) lane.close();
+  }
+
+  /** Gives the lanes the parameters before a step, if they have others. */
+  #handOn(runStep: number): void {
+    if (this.#lanesHave === runStep && !this.#changed[runStep % 2]) return;
+    for (const lane of this.#lanes) lane.parameters(this.#parameters(runStep));
+    this.#lanesHave = runStep;
+    this.#changed[runStep % 2] = false;
   }
 
   #parameters(runStep: number): Float32Array {

@@ -1,5 +1,13 @@
 /** What a worker is asked to compute, done one after the other in the order in which it was asked. */
-import { LockstepError, packedBytes, releaseWhole, type WireFormat } from '@lockstep/core';
+import {
+  LockstepError,
+  type Range,
+  releaseWhole,
+  SLICE_UNIT,
+  slicedBytes,
+  slicesOf,
+  type WireFormat,
+} from '@lockstep/core';
 import { type CoordinatorMessage, type Frame, FrameError, type MessageOf } from '@lockstep/protocol';
 import type { PartialSum } from '../tasks.ts';
 import type { Connection } from './connection.ts';
@@ -21,8 +29,8 @@ const CANCELLED = 'cancelled';
 
 type Item =
   /** In the order of the work, since the pool keeps two versions and the newer replaces the one before the last. */
-  | { readonly kind: 'parameters'; readonly frame: Parameters }
-  | { readonly kind: 'change'; readonly frame: Change }
+  | { readonly kind: 'parameters'; readonly frame: Parameters; readonly slice: Range; readonly vector: number }
+  | { readonly kind: 'change'; readonly frame: Change; readonly slice: Range }
   | { readonly kind: 'work'; readonly work: Work };
 
 export interface AssignmentsOptions {
@@ -40,8 +48,12 @@ export class Assignments {
   readonly #queue = new Mailbox<Item>();
   /** Only where the job has results in the format `topk`. What it holds back is lost with the connection. */
   readonly #sparse: SparseResults | undefined;
-  /** The step of the parameters that came last. */
+  /** The step of the parameters that came last, as a whole. */
   #runStep: number | undefined;
+  /** Parameters of which the first slices have come. */
+  #coming: { readonly type: 'parameters' | 'change'; readonly runStep: number; readonly to: number } | undefined;
+  /** Parameter vectors that have begun to come: those of slices that belong together have the same number. */
+  #numVectors = 0;
   #numWaiting = 0;
   #numChanges = 0;
   #current: { readonly assignment: number; readonly controller: AbortController } | undefined;
@@ -65,31 +77,48 @@ export class Assignments {
     return this.#running;
   }
 
-  /** @throws FrameError when they are not as long as the job's */
+  /** @throws FrameError when they are not as long as the job's, or the slice before is not there */
   parameters(frame: Parameters): void {
-    this.#checkLength('parameters', frame.payload, 'fp32');
-    this.#runStep = frame.message.runStep;
-    this.#queue.push({ kind: 'parameters', frame });
+    const slice = this.#sliceOf('parameters', frame, 'fp32');
+    if (slice.from === 0) this.#numVectors++;
+    this.#queue.push({ kind: 'parameters', frame, slice, vector: this.#numVectors });
     this.#forgetUnused();
   }
 
-  /** @throws FrameError when it is not as long as it must be, or the parameters before it are not there */
+  /** @throws FrameError when it is not as long as it must be, or the parameters or the slice before it are not there */
   change(frame: Change): void {
     const { runStep, wire } = frame.message;
-    this.#checkLength('a change', frame.payload, wire);
-    if (this.#runStep !== runStep - 1) throw new FrameError(`a change to step ${runStep} without the step before it`);
     if (this.#numChanges >= MAX_WAITING) throw new FrameError(`more than ${MAX_WAITING} changes that wait`);
-    this.#runStep = runStep;
-    this.#numChanges++;
-    this.#queue.push({ kind: 'change', frame });
+    if (this.#runStep !== runStep - 1) throw new FrameError(`a change to step ${runStep} without the step before it`);
+    const slice = this.#sliceOf('a change', frame, wire);
+    if (this.#runStep === runStep) this.#numChanges++;
+    this.#queue.push({ kind: 'change', frame, slice });
   }
 
-  #checkLength(what: string, payload: Uint8Array, wire: WireFormat): void {
+  /** Which slice has come; with the last one, the parameters are there. */
+  #sliceOf(what: string, { message, payload }: Parameters | Change, wire: WireFormat): Range {
     const { numWeights, numParameters } = this.#options.job.network.layout;
-    const expected = packedBytes(wire, numWeights, numParameters);
+    const { type, runStep } = message;
+    const slice = message.slice ?? { from: 0, to: numParameters };
+    const { from, to } = slice;
+    const coming = this.#coming;
+    const follows = from === 0 || (coming?.type === type && coming.runStep === runStep && coming.to === from);
+    if (!follows) throw new FrameError(`a slice from ${from} on without the slices before it`);
+    const isLast = to === numParameters;
+    if (from >= to || to > numParameters || (!isLast && to % SLICE_UNIT !== 0)) {
+      throw new FrameError(`a slice from ${from} to ${to} of ${numParameters}`);
+    }
+    const expected = slicedBytes(wire, numWeights, slice);
     if (payload.length !== expected) {
       throw new FrameError(`${what} of ${payload.length} bytes in place of ${expected}`);
     }
+    this.#coming = isLast ? undefined : { type, runStep, to };
+    if (isLast) this.#runStep = runStep;
+    return slice;
+  }
+
+  #isLast({ to }: Range): boolean {
+    return to === this.#options.job.network.layout.numParameters;
   }
 
   /** @throws FrameError when there is no such work, or too much */
@@ -125,9 +154,11 @@ export class Assignments {
     }
   }
 
-  /** Parameters that no work waits for make room: a worker that lags behind keeps no long row of them. */
+  /** Parameters that no work waits for make room for others: a worker that lags behind keeps no long row of them. */
   #forgetUnused(): void {
-    this.#queue.remove((item, following) => item.kind === 'parameters' && following?.kind === 'parameters');
+    if (this.#coming) return;
+    const isParameters = (item: Item): boolean => item.kind === 'parameters';
+    this.#queue.remove((item) => item.kind === 'parameters' && item.vector !== this.#numVectors, isParameters);
   }
 
   async stop(): Promise<void> {
@@ -148,12 +179,13 @@ export class Assignments {
         await this.#do(pool, item.work);
         continue;
       }
+      const { slice } = item;
       const { payload, bytes } = item.frame;
-      if (item.kind === 'parameters') pool.load(item.frame.message.runStep, payload);
+      if (item.kind === 'parameters') pool.load(item.frame.message.runStep, payload, slice.from);
       else {
         const { runStep, wire } = item.frame.message;
-        this.#numChanges--;
-        pool.change(runStep, payload, wire);
+        if (this.#isLast(slice)) this.#numChanges--;
+        pool.change(runStep, payload, wire, slice);
       }
       // Nothing else of it is in use.
       releaseWhole(bytes);
@@ -195,26 +227,33 @@ export class Assignments {
     try {
       // One result is on its way while the next is computed, and no more: a slow line does not fill the memory.
       await this.#sending;
+      const { connection, job } = this.#options;
       const nodes = partials.map(({ node }) => node);
-      const payload = await this.#payload(pool, work, partials, signal);
-      this.#sending = this.#options.connection.send(
-        { type: 'result', assignment, generation, runStep, nodes, startedAt: started, computeMs },
-        payload,
-      );
+      const result = { type: 'result', assignment, generation, runStep, nodes, startedAt: started, computeMs } as const;
+      if (wire === 'topk') {
+        this.#sending = connection.send(result, [await this.#sparsePayload(pool, work, partials, signal)]);
+      } else {
+        const slices = slicesOf(job.network.layout.sumLength, work.slices ?? 1);
+        for (const slice of slices) {
+          const payload = partials.map((partial) => pool.packed(partial, wire, slice));
+          this.#sending = connection.send(slices.length === 1 ? result : { ...result, slice }, payload);
+        }
+      }
     } finally {
       pool.release(partials);
     }
     this.#options.onDone(work, computeMs);
   }
 
-  async #payload(
+  async #sparsePayload(
     pool: GradientPool,
-    { assignment, step, wire }: Work,
+    { assignment, step }: Work,
     partials: readonly PartialSum[],
     signal: AbortSignal,
-  ): Promise<Uint8Array[]> {
-    if (wire !== 'topk') return partials.map((partial) => pool.packed(partial, wire));
-    const sums = partials.map((partial) => pool.packed(partial, 'fp32'));
-    return [await this.#sparse!.pack(assignment, sums, this.#options.job.plan.stepSize(step), signal)];
+  ): Promise<Uint8Array> {
+    const { plan, network } = this.#options.job;
+    const whole = { from: 0, to: network.layout.sumLength };
+    const sums = partials.map((partial) => pool.packed(partial, 'fp32', whole));
+    return this.#sparse!.pack(assignment, sums, plan.stepSize(step), signal);
   }
 }

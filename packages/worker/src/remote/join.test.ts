@@ -1,5 +1,5 @@
 /** What a coordinator can make of a remote worker: work, goodbyes, lost connections, other jobs. */
-import { LockstepError } from '@lockstep/core';
+import { LockstepError, slicesOf } from '@lockstep/core';
 import { closeCodes, joinEvent, layoutHash } from '@lockstep/protocol';
 import { describe, expect, it } from 'vitest';
 import { WorkerPool } from '../pool.ts';
@@ -64,6 +64,59 @@ describe('join', () => {
     assign(second, 0, 0, 2);
     const expected = await localGradient(0, parameters, { from: 0, to: 2 });
     expect(Buffer.compare((await second.next('result')).payload, expected.bytes)).toBe(0);
+  });
+
+  it('takes parameters in slices, and sends its sums in them when asked to', async () => {
+    const { coordinator } = await pair();
+    const peer = await coordinator.welcome(job);
+    peer.serveAll(partitions);
+    const [first, second] = [parametersOf(1), parametersOf(2)];
+    const sendSlice = (runStep: number, of: Uint8Array, slice: { from: number; to: number }): void =>
+      peer.send({ type: 'parameters', runStep, slice }, of.subarray(slice.from * 4, slice.to * 4));
+    const [head, middle, tail] = slicesOf(network.layout.numParameters, 3);
+    sendParameters(peer, 0, first);
+    // The beginning of the next ones changes nothing of those that are there.
+    sendSlice(1, second, head!);
+    const early = assign(peer, 0, 0, 2);
+    const whole = await peer.next('result');
+    expect(whole.message).toMatchObject({ assignment: early });
+    const expected = await localGradient(0, first, { from: 0, to: 2 });
+    expect(Buffer.compare(whole.payload, expected.bytes)).toBe(0);
+
+    // What begins anew replaces what was not finished.
+    sendSlice(1, first, head!);
+    sendSlice(1, first, middle!);
+    for (const slice of [head!, middle!, tail!]) sendSlice(1, second, slice);
+    const slices = 4;
+    const assignment = assign(peer, 1, 1, 4, slices);
+    const { bytes, nodes } = await localGradient(1, second, { from: 1, to: 4 });
+    const sums = nodes.map((_, i) => bytes.subarray((i * bytes.length) / 2, ((i + 1) * bytes.length) / 2));
+    expect(nodes).toHaveLength(2);
+    for (const slice of slicesOf(network.layout.sumLength, slices)) {
+      const { message, payload } = await peer.next('result');
+      expect(message).toMatchObject({ assignment, nodes, slice });
+      const parts = sums.map((sum) => sum.subarray(slice.from * 4, slice.to * 4));
+      expect(Buffer.compare(payload, Buffer.concat(parts))).toBe(0);
+    }
+    expect(peer.unread).not.toContain('result');
+  });
+
+  it.each([
+    ['do not follow each other', 0, { from: 4096, to: 8192 }],
+    ['end anywhere', 0, { from: 0, to: 5000 }],
+    ['are empty', 0, { from: 0, to: 0 }],
+    ['are longer than the parameters', 0, { from: 0, to: 409_600 }],
+    ['are of another step than those before', 1, { from: 4096, to: 8192 }],
+  ])('parts from a coordinator whose slices %s', async (_, runStep, slice) => {
+    const { coordinator } = await pair();
+    const peer = await coordinator.welcome(job);
+    peer.serveAll(partitions);
+    await peer.next('ready');
+    if (runStep === 1) {
+      peer.send({ type: 'parameters', runStep: 0, slice: { from: 0, to: 4096 } }, new Uint8Array(4096 * 4));
+    }
+    peer.send({ type: 'parameters', runStep, slice }, new Uint8Array(Math.max(0, slice.to - slice.from) * 4));
+    expect(await peer.closed).toBe(closeCodes.malformed);
   });
 
   it('goes on making its pool when it was dropped meanwhile', async () => {

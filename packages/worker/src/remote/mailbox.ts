@@ -23,11 +23,12 @@ export class Mailbox<T> implements AsyncIterable<T> {
     this.#wake?.();
   }
 
-  /** Takes out what was not read yet. */
-  remove(matches: (item: T, following: T | undefined) => boolean): T[] {
+  /** Takes out what was not read yet. @param inRow looks only at the row of items of this kind that stands at the end */
+  remove(matches: (item: T) => boolean, inRow: (item: T) => boolean = () => true): T[] {
+    const before = this.#items.findLastIndex((item) => !inRow(item));
     const removed: T[] = [];
-    this.#items = this.#items.filter((item, i, all) => {
-      if (!matches(item, all[i + 1])) return true;
+    this.#items = this.#items.filter((item, i) => {
+      if (i <= before || !matches(item)) return true;
       removed.push(item);
       return false;
     });

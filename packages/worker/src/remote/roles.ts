@@ -12,16 +12,16 @@ export interface GradientPool {
   readonly numThreads: number;
   /** Takes the samples of a shard. @param partition its pictures, then its labels */
   fill(shard: number, partition: Uint8Array): void;
-  /** Takes the parameters before step `runStep`. @param bytes the flat vector as float32 */
-  load(runStep: number, bytes: Uint8Array): void;
-  /** Computes the parameters before step `runStep` from those before the step before it. */
-  change(runStep: number, bytes: Uint8Array, wire: WireFormat): void;
+  /** Takes a slice of the parameters before step `runStep`. @param bytes float32 @param from its first element */
+  load(runStep: number, bytes: Uint8Array, from: number): void;
+  /** Computes a slice of the parameters before step `runStep` from those before the step before it. */
+  change(runStep: number, bytes: Uint8Array, wire: WireFormat, slice: Range): void;
   /** @returns partial sums that cover the shards, ascending by shard; undefined when it was cancelled */
   gradient(step: StepPosition, range: Range, combined: true): Promise<PartialSum[] | undefined>;
   /** Lets a call of {@link gradient} that is under way end before it is complete. */
   cancel(): void;
-  /** A partial sum's vector as it travels. */
-  packed(partial: PartialSum, wire: WireFormat): Uint8Array;
+  /** A slice of a partial sum's vector as it travels. */
+  packed(partial: PartialSum, wire: WireFormat, slice: Range): Uint8Array;
   release(partials: readonly PartialSum[]): void;
   close(): Promise<void>;
 }

@@ -36,6 +36,8 @@ export interface Outcome {
   readonly stepMs: readonly number[];
   /** Partial sums that were not given back. */
   readonly numHeld: number;
+  /** Slices that were updated before their step's end. */
+  readonly numSlices: number;
   readonly reports: readonly FleetReport[];
   readonly fleet: Fleet;
 }
@@ -80,6 +82,7 @@ function open(
   const fleet = new Fleet({
     plan,
     layout: TOY_LAYOUT,
+    sliceUnit: 1,
     numEntries,
     sampleBytes: 5,
     pool,
@@ -115,7 +118,7 @@ async function train(
   }
   const parameters = pool.parameters(steps.length).slice();
   fleet.close('finished', 'the run is over');
-  return { parameters, sums, stepMs, numHeld: pool.numHeld, reports, fleet };
+  return { parameters, sums, stepMs, numHeld: pool.numHeld, numSlices: pool.numSlices, reports, fleet };
 }
 
 /** The run of this seed's job by the local pool alone. */

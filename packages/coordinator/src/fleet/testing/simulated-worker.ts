@@ -1,5 +1,5 @@
 /** A worker that speaks the real protocol over a simulated network, and goes wrong in chosen ways. */
-import { coveringNodes, ErrorFeedback, type RandomStream, type ShardPlan } from '@lockstep/core';
+import { coveringNodes, ErrorFeedback, type RandomStream, type ShardPlan, type WireFormat } from '@lockstep/core';
 import type { CoordinatorMessage, WorkerMessage } from '@lockstep/protocol';
 import { decodeFromCoordinator, encodeFrame, type MessageOf, PROTOCOL_VERSION, parseJob } from '@lockstep/protocol';
 import type { Connection } from '../crew.ts';
@@ -27,6 +27,8 @@ export interface Network {
   readonly reorders: boolean;
 }
 
+const WHOLE = { from: 0, to: NUM_PARAMETERS };
+
 export class SimulatedWorker {
   manner: Manner = 'honest';
   msPerShard: number;
@@ -40,6 +42,8 @@ export class SimulatedWorker {
   /** Counts connections, so that what an earlier one left on the way is not delivered. */
   #epoch = 0;
   #parameters: { readonly runStep: number; readonly values: Float32Array } | undefined;
+  /** The first slices of the next ones. */
+  #coming: { readonly runStep: number; readonly values: Float32Array; readonly to: number } | undefined;
   #busyUntil = 0;
   /** Assignments that it has not answered. */
   readonly #pending = new Set<number>();
@@ -99,6 +103,7 @@ export class SimulatedWorker {
     if (this.#connection) return;
     const epoch = ++this.#epoch;
     this.#parameters = undefined;
+    this.#coming = undefined;
     this.#pending.clear();
     this.#connection = this.#fleet.connect({
       bufferedBytes: 0,
@@ -170,15 +175,16 @@ export class SimulatedWorker {
         this.#after(5 * message.shards.length, () => this.#send({ type: 'holds', shards: message.shards }));
         return;
       case 'parameters':
-        this.#parameters = { runStep: message.runStep, values: new Float32Array(payload.slice().buffer) };
+        this.#comes(message, new Float32Array(payload.slice().buffer));
         return;
-      case 'change':
+      case 'change': {
+        const { runStep, wire, slice = WHOLE } = message;
         // Without those before, work on them will be refused.
-        if (this.#parameters?.runStep === message.runStep - 1) {
-          const values = changed(this.#parameters.values, payload, message.wire);
-          this.#parameters = { runStep: message.runStep, values };
+        if (this.#parameters?.runStep === runStep - 1) {
+          this.#comes(message, changed(this.#parameters.values, payload, wire, slice));
         }
         return;
+      }
       case 'work':
         this.#work(message);
         return;
@@ -197,6 +203,20 @@ export class SimulatedWorker {
         return;
       default:
     }
+  }
+
+  /** Takes a slice of parameters. Where messages overtake each other, some never become whole. */
+  #comes(
+    { runStep, slice = WHOLE }: MessageOf<CoordinatorMessage, 'parameters' | 'change'>,
+    values: Float32Array,
+  ): void {
+    const { from, to } = slice;
+    if (values.length !== to - from) throw new Error(`${values.length} values in place of ${to - from}`);
+    if (from === 0) this.#coming = { runStep, values: new Float32Array(NUM_PARAMETERS), to: 0 };
+    if (this.#coming?.runStep !== runStep || this.#coming.to !== from) return;
+    this.#coming.values.set(values, from);
+    this.#coming = { ...this.#coming, to };
+    if (to === NUM_PARAMETERS) this.#parameters = this.#coming;
   }
 
   #after(ms: number, action: () => void): void {
@@ -251,7 +271,8 @@ export class SimulatedWorker {
   #answer(work: MessageOf<CoordinatorMessage, 'work'>, computeMs: number): void {
     const { assignment, generation, runStep, from, to } = work;
     if (this.manner === 'never') return;
-    if (this.manner === 'fails' || this.#parameters?.runStep !== runStep) {
+    const fails = this.manner === 'fails' && this.#random.below(2) === 0;
+    if (fails || this.#parameters?.runStep !== runStep) {
       this.#send({ type: 'failed', assignment, reason: 'no such parameters' });
       return;
     }
@@ -269,7 +290,12 @@ export class SimulatedWorker {
       computeMs,
     } as const;
     const { wire } = work;
-    const payload = wire === 'topk' ? [this.#sparse(work, sums)] : sums.map((sum) => packToy(sum, wire));
+    if (wire !== 'topk' && this.manner !== 'wrong length' && !this.network.reorders && this.#random.below(2) === 0) {
+      this.#answerInSlices(result, sums, wire);
+      return;
+    }
+    const all = { from: 0, to: TOY_LAYOUT.sumLength };
+    const payload = wire === 'topk' ? [this.#sparse(work, sums)] : sums.map((sum) => packToy(sum, wire, all));
     if (this.manner === 'wrong length') payload[0] = payload[0]!.subarray(4);
     if (this.manner === 'wrong generation') {
       this.#send({ ...result, generation: generation + 1 }, payload);
@@ -285,5 +311,30 @@ export class SimulatedWorker {
     }
     this.#send(result, payload);
     if (this.manner === 'twice') this.#send(result, payload);
+  }
+
+  /** Some go wrong in the middle. */
+  #answerInSlices(result: MessageOf<WorkerMessage, 'result'>, sums: readonly Float32Array[], wire: WireFormat): void {
+    const { sumLength } = TOY_LAYOUT;
+    for (let from = 0; from < sumLength; ) {
+      const to = Math.min(sumLength, from + 1 + this.#random.below(sumLength));
+      const payload = sums.map((sum) => packToy(sum, wire, { from, to }));
+      const isLast = to === sumLength;
+      const slice = { from, to };
+      if (this.manner === 'wrong generation' && isLast) {
+        this.#send({ ...result, generation: result.generation + 1, slice }, payload);
+      } else if (this.manner === 'other shards' && from > 0) {
+        this.#send({ ...result, nodes: result.nodes.map((node) => node ^ 1), slice }, payload);
+      } else if (this.manner === 'unasked' && from > 0) {
+        this.#send({ ...result, slice: { from: from - 1, to } }, payload);
+      } else if (this.manner === 'fails' && from > 0) {
+        this.#send({ type: 'failed', assignment: result.assignment, reason: 'no more of it' });
+        return;
+      } else {
+        this.#send({ ...result, slice }, payload);
+        if (this.manner === 'twice') this.#send({ ...result, slice }, payload);
+      }
+      from = to;
+    }
   }
 }

@@ -5,7 +5,6 @@ import {
   coveringNodes,
   loadKernels,
   pack,
-  packedBytes,
   planReduction,
   type Range,
   Region,
@@ -14,6 +13,7 @@ import {
   type ShardPlan,
   type SparseSums,
   shardsUnder,
+  slicedBytes,
   unpack,
   type WireFormat,
 } from '@lockstep/core';
@@ -23,7 +23,11 @@ import type { Accumulator } from '../local-member.ts';
 
 export const NUM_PARAMETERS = 13;
 /** Behind the parameters: loss sum, number correct, count. */
-export const TOY_LAYOUT = { numWeights: NUM_PARAMETERS, sumLength: NUM_PARAMETERS + 3 };
+export const TOY_LAYOUT = {
+  numWeights: NUM_PARAMETERS,
+  numParameters: NUM_PARAMETERS,
+  sumLength: NUM_PARAMETERS + 3,
+};
 const SUM_LENGTH = TOY_LAYOUT.sumLength;
 
 // The real rounding and packing, in a memory for two vectors.
@@ -45,22 +49,22 @@ function round(values: Float32Array, { runStep, wire }: StepPosition, node: numb
   return view.slice();
 }
 
-export function packToy(values: Float32Array, wire: WireFormat): Uint8Array {
+export function packToy(values: Float32Array, wire: WireFormat, slice: Range): Uint8Array {
   inMemory(values);
-  pack(kernels, wire, packedAt, vectorAt, NUM_PARAMETERS, values.length);
-  return new Uint8Array(memory.buffer, packedAt, packedBytes(wire, NUM_PARAMETERS, values.length)).slice();
+  pack(kernels, wire, packedAt, vectorAt, NUM_PARAMETERS, slice);
+  return new Uint8Array(memory.buffer, packedAt, slicedBytes(wire, NUM_PARAMETERS, slice)).slice();
 }
 
-/** @param length of the vector that was packed */
-function unpackToy(bytes: Uint8Array, wire: WireFormat, length: number): Float32Array {
+/** The elements of a slice. */
+function unpackToy(bytes: Uint8Array, wire: WireFormat, slice: Range): Float32Array {
   new Uint8Array(memory.buffer, packedAt, bytes.length).set(bytes);
-  unpack(kernels, wire, vectorAt, packedAt, NUM_PARAMETERS, length);
-  return new Float32Array(memory.buffer, vectorAt, length).slice();
+  unpack(kernels, wire, vectorAt, packedAt, NUM_PARAMETERS, slice);
+  return new Float32Array(memory.buffer, vectorAt, slice.to).slice(slice.from);
 }
 
-/** The parameters after a change. */
-export const changed = (parameters: Float32Array, bytes: Uint8Array, wire: WireFormat): Float32Array =>
-  add(parameters, unpackToy(bytes, wire, NUM_PARAMETERS));
+/** A slice of the parameters after a change. */
+export const changed = (parameters: Float32Array, bytes: Uint8Array, wire: WireFormat, slice: Range): Float32Array =>
+  add(parameters.subarray(slice.from, slice.to), unpackToy(bytes, wire, slice));
 
 /** Sums of one shard's micro-batch. Rounded to single precision, so that the order of additions shows. */
 function shardSum(
@@ -99,6 +103,8 @@ export class ToyPool implements Accumulator {
   /** Partial sums by the place that stands for their memory. */
   readonly #vectors = new Map<number, Float32Array>();
   #numVectors = 0;
+  /** Slices that were updated before a step's end. */
+  numSlices = 0;
   #cancel: (() => void) | undefined;
   /** Means over each step of what its gradients are, less what came of them, over all steps with the format `topk`. */
   readonly withheld = new Float64Array(NUM_PARAMETERS);
@@ -122,8 +128,8 @@ export class ToyPool implements Accumulator {
     return this.#references[runStep % 2]!;
   }
 
-  packedChange(wire: WireFormat): Uint8Array {
-    return packToy(this.#change, wire);
+  packedChange(wire: WireFormat, slice: Range): Uint8Array {
+    return packToy(this.#change, wire, slice);
   }
 
   /** What workers compute a step from. */
@@ -137,8 +143,12 @@ export class ToyPool implements Accumulator {
     return { node, at };
   }
 
-  accept(node: number, bytes: Uint8Array, wire: WireFormat): PartialSum {
-    return this.#keep(node, unpackToy(bytes, wire, SUM_LENGTH));
+  expect(node: number): PartialSum {
+    return this.#keep(node, new Float32Array(SUM_LENGTH));
+  }
+
+  accept({ at }: PartialSum, bytes: Uint8Array, wire: WireFormat, slice: Range): void {
+    this.#vectors.get(at)!.set(unpackToy(bytes, wire, slice), slice.from);
   }
 
   acceptSparse(nodes: readonly number[], { indices, values, tail }: SparseSums): PartialSum[] {
@@ -151,8 +161,8 @@ export class ToyPool implements Accumulator {
     });
   }
 
-  isFinite({ at }: PartialSum): boolean {
-    return this.#vectors.get(at)!.every(Number.isFinite);
+  isFinite({ at }: PartialSum, { from, to } = { from: 0, to: SUM_LENGTH }): boolean {
+    return this.#vectors.get(at)!.subarray(from, to).every(Number.isFinite);
   }
 
   release(partials: readonly PartialSum[]): void {
@@ -207,9 +217,8 @@ export class ToyPool implements Accumulator {
     for (let i = 0; i < NUM_PARAMETERS; i++) this.withheld[i]! += (whole[i]! - sum[i]!) / plan.count;
   }
 
-  async update(plan: StepPlan, partials: readonly PartialSum[]): Promise<StepSums> {
-    const { runStep, count, learningRate } = plan;
-    if (this.#cancel) throw new Error('an update while a gradient is being computed');
+  /** The sum at the root. */
+  #total(plan: StepPlan, partials: readonly PartialSum[]): Float32Array {
     const nodes = partials.map(({ node }) => node);
     const { additions, result } = planReduction(nodes, ROOT, this.#plan.numShards);
     const registers: Float32Array[] = [];
@@ -218,10 +227,35 @@ export class ToyPool implements Accumulator {
     for (const { node, into, left, right } of additions) {
       registers[into] = round(add(place(left), place(right)), plan, node);
     }
-    const sum = place(result);
-    if (plan.wire === 'topk') this.#note(plan, sum);
+    return place(result);
+  }
+
+  #move({ runStep, count, learningRate }: StepPlan, sum: Float32Array, { from, to }: Range): void {
+    const before = this.parameters(runStep);
     const next = this.parameters(runStep + 1);
-    next.set(this.parameters(runStep).map((value, i) => value - (learningRate * sum[i]!) / count));
+    for (let i = from; i < Math.min(to, NUM_PARAMETERS); i++) next[i] = before[i]! - (learningRate * sum[i]!) / count;
+  }
+
+  canUpdateSlices(): boolean {
+    return true;
+  }
+
+  updateSlice(plan: StepPlan, partials: readonly PartialSum[], slice: Range): boolean {
+    if (this.#cancel) throw new Error('an update while a gradient is being computed');
+    // So few values are one block, which is rounded as a whole.
+    if (plan.wire !== 'fp32') return false;
+    this.#move(plan, this.#total(plan, partials), slice);
+    this.numSlices++;
+    return true;
+  }
+
+  async update(plan: StepPlan, partials: readonly PartialSum[], _clipNorm?: number, from = 0): Promise<StepSums> {
+    const { runStep } = plan;
+    if (this.#cancel) throw new Error('an update while a gradient is being computed');
+    const sum = this.#total(plan, partials);
+    if (plan.wire === 'topk') this.#note(plan, sum);
+    this.#move(plan, sum, { from, to: SUM_LENGTH });
+    const next = this.parameters(runStep + 1);
     const before = this.reference(runStep);
     const distance = next.map((value, i) => value - before[i]!);
     this.#change = round(distance, plan, BROADCAST);

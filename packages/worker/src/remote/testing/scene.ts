@@ -25,10 +25,11 @@ export async function pair(options?: TestWorkerOptions) {
 
 let assignments = 0;
 
-/** Sends work at a step, on the shards [from, to). */
-export function assign(peer: ScriptedPeer, runStep: number, from: number, to: number): number {
+/** Sends work at a step, on the shards [from, to). @param slices of its result */
+export function assign(peer: ScriptedPeer, runStep: number, from: number, to: number, slices?: number): number {
   const assignment = ++assignments;
-  peer.send({ type: 'work', assignment, generation: 7, ...positionOf(runStep), from, to });
+  const work = { type: 'work', assignment, generation: 7, ...positionOf(runStep), from, to } as const;
+  peer.send(slices === undefined ? work : { ...work, slices });
   return assignment;
 }
 
