@@ -30,7 +30,7 @@ const CANCELLED = 'cancelled';
 type Item =
   /** In the order of the work, since the pool keeps two versions and the newer replaces the one before the last. */
   | { readonly kind: 'parameters'; readonly frame: Parameters; readonly slice: Range; readonly vector: number }
-  | { readonly kind: 'change'; readonly frame: Change; readonly slice: Range }
+  | { readonly kind: 'change'; readonly frame: Change; readonly slice: Range; readonly vector: number }
   | { readonly kind: 'work'; readonly work: Work };
 
 export interface AssignmentsOptions {
@@ -52,7 +52,7 @@ export class Assignments {
   #runStep: number | undefined;
   /** Parameters of which the first slices have come. */
   #coming: { readonly type: 'parameters' | 'change'; readonly runStep: number; readonly to: number } | undefined;
-  /** Parameter vectors that have begun to come: those of slices that belong together have the same number. */
+  /** Vectors that have begun to come: slices that belong together have the same number. */
   #numVectors = 0;
   #numWaiting = 0;
   #numChanges = 0;
@@ -80,7 +80,6 @@ export class Assignments {
   /** @throws FrameError when they are not as long as the job's, or the slice before is not there */
   parameters(frame: Parameters): void {
     const slice = this.#sliceOf('parameters', frame, 'fp32');
-    if (slice.from === 0) this.#numVectors++;
     this.#queue.push({ kind: 'parameters', frame, slice, vector: this.#numVectors });
     this.#forgetUnused();
   }
@@ -92,7 +91,7 @@ export class Assignments {
     if (this.#runStep !== runStep - 1) throw new FrameError(`a change to step ${runStep} without the step before it`);
     const slice = this.#sliceOf('a change', frame, wire);
     if (this.#runStep === runStep) this.#numChanges++;
-    this.#queue.push({ kind: 'change', frame, slice });
+    this.#queue.push({ kind: 'change', frame, slice, vector: this.#numVectors });
   }
 
   /** Which slice has come; with the last one, the parameters are there. */
@@ -111,6 +110,11 @@ export class Assignments {
     const expected = slicedBytes(wire, numWeights, slice);
     if (payload.length !== expected) {
       throw new FrameError(`${what} of ${payload.length} bytes in place of ${expected}`);
+    }
+    if (from === 0) {
+      // What was not finished is void.
+      if (coming) this.#queue.remove((item) => item.kind !== 'work' && item.vector === this.#numVectors);
+      this.#numVectors++;
     }
     this.#coming = isLast ? undefined : { type, runStep, to };
     if (isLast) this.#runStep = runStep;

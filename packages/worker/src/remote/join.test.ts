@@ -1,7 +1,7 @@
 /** What a coordinator can make of a remote worker: work, goodbyes, lost connections, other jobs. */
 import { LockstepError, slicesOf } from '@lockstep/core';
 import { closeCodes, joinEvent, layoutHash } from '@lockstep/protocol';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { WorkerPool } from '../pool.ts';
 import { job, localGradient, NUM_SHARDS, network, otherJob, parametersOf, partitions, plan } from './testing/job.ts';
 import { assign, pair, sendParameters } from './testing/scene.ts';
@@ -309,9 +309,9 @@ describe('cancel', () => {
   it('keeps only the parameters that work waits for', async () => {
     const loads: number[] = [];
     class CountingPool extends SlowPool {
-      override load(runStep: number, bytes: Uint8Array): void {
+      override load(runStep: number, bytes: Uint8Array, from: number): void {
         loads.push(runStep);
-        super.load(runStep, bytes);
+        super.load(runStep, bytes, from);
       }
     }
     const computing = new Promise<void>((resolve) => {
@@ -323,13 +323,22 @@ describe('cancel', () => {
     sendParameters(peer, 0, parametersOf(1));
     const slow = assign(peer, 0, 0, 1);
     await computing;
+    const begin = (runStep: number): void => {
+      const slice = { from: 0, to: 4096 };
+      peer.send({ type: 'parameters', runStep, slice }, parametersOf(1).subarray(0, 4 * slice.to));
+    };
     for (let runStep = 1; runStep <= 10; runStep++) {
+      begin(runStep);
       sendParameters(peer, runStep, parametersOf(1));
       const assignment = assign(peer, runStep, 0, 1);
       if (runStep < 10) peer.send({ type: 'cancel', assignment });
     }
+    for (let i = 0; i < 10; i++) begin(11);
+    // Answered when all of that has come.
+    peer.send({ type: 'ping', sentAt: 0 });
+    await peer.next('pong');
     peer.send({ type: 'cancel', assignment: slow });
     expect((await peer.next('result')).message.runStep).toBe(10);
-    expect(loads).toEqual([0, 10]);
+    await vi.waitFor(() => expect(loads).toEqual([0, 10, 11]));
   });
 });
