@@ -96,7 +96,7 @@ function badAnswer(random: RandomStream, target: Target, work: Work): { reason: 
   const sound = { ...place, startedAt: wild(), computeMs: wild() };
   const sums = (length: number): Uint8Array[] => [randomBytes(random, length)];
   const length = nodes.length * target.sumLength * Float32Array.BYTES_PER_ELEMENT;
-  switch (random.below(8)) {
+  switch (random.below(9)) {
     case 0:
       return { reason: 'wrong length', frames: [said(sound, sums(length - 1))] };
     case 1:
@@ -116,6 +116,15 @@ function badAnswer(random: RandomStream, target: Target, work: Work): { reason: 
       const strange = pick(random, [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]);
       for (let i = 0; i < nodes.length; i++) values[i * target.sumLength + random.below(target.sumLength)] = strange;
       return { reason: 'not finite', frames: [said(sound, [new Uint8Array(values.buffer)])] };
+    }
+    case 7: {
+      const slice = pick(random, [
+        { from: 4096, to: 8192 },
+        { from: 0, to: 0 },
+        { from: 0, to: target.sumLength + 4096 },
+        { from: 0, to: target.sumLength - 1 },
+      ]);
+      return { reason: 'wrong slice', frames: [said({ ...sound, slice }, sums(length))] };
     }
     default: {
       const unasked = said({ ...sound, assignment: NO_ASSIGNMENT + assignment }, sums(length));

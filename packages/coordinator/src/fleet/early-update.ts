@@ -2,7 +2,7 @@
  * The part of a step's update that comes before the step's end: on a slow line answers come in slices, and a slice that has come of
  * all of them is updated, and sent on for the next step, while the rest is still on its way.
  */
-import type { ParameterLayout } from '@lockstep/core';
+import type { ParameterLayout, ShardPlan } from '@lockstep/core';
 import type { PartialSum, StepPlan } from '@lockstep/worker';
 import type { Crew } from './crew.ts';
 import type { Arrived } from './ledger.ts';
@@ -15,6 +15,7 @@ const SLICE_MS = 6;
 const MOST_SLICES = 8;
 
 export interface EarlyUpdateTools {
+  readonly plan: Pick<ShardPlan, 'stepsPerEpoch'>;
   readonly layout: Pick<ParameterLayout, 'sumLength'>;
   readonly pool: Pick<Accumulator, 'canUpdateSlices' | 'updateSlice'>;
   readonly crew: Pick<Crew, 'get'>;
@@ -38,8 +39,10 @@ export class EarlyUpdate {
     this.#plan = plan;
     this.#parameters = parameters;
     this.#tools = tools;
+    // With an epoch a run may end, and a goodbye should not have to wait for parameters that nobody needs.
+    const goesOn = plan.step + 1 < tools.plan.stepsPerEpoch;
     // With `topk` an answer is taken as a whole.
-    this.#isPossible = plan.wire !== 'topk' && tools.pool.canUpdateSlices(clipNorm);
+    this.#isPossible = goesOn && plan.wire !== 'topk' && tools.pool.canUpdateSlices(clipNorm);
   }
 
   /** Elements up to, without it, this one are done. */

@@ -83,7 +83,7 @@ function scene(wire: WireFormat, names: readonly string[]) {
     onReassigned: () => {},
   };
   const begin = (runStep: number, ranges: ReadonlyMap<string, Range>): StepRun => {
-    const step = new StepRun({ epoch: 0, step: 0, runStep, wire, count: 8, learningRate: 1 }, undefined, tools);
+    const step = new StepRun({ epoch: 0, step: runStep, runStep, wire, count: 8, learningRate: 1 }, undefined, tools);
     step.begin(ranges, members);
     return step;
   };
@@ -116,7 +116,7 @@ function scene(wire: WireFormat, names: readonly string[]) {
     sent
       .filter(({ to, message }) => to === id && message.type !== 'work' && message.type !== 'cancel')
       .map(({ message }) => message);
-  return { begin, answer, vectors, updates, ledger };
+  return { begin, answer, vectors, updates, peers, ledger };
 }
 
 const halves = new Map([
@@ -154,6 +154,16 @@ it.each([
     }
   },
 );
+
+it('sends nothing ahead of an end of an epoch, with which a run may end', () => {
+  const { begin, answer, vectors, updates, peers } = scene('fp32', ['a', 'b']);
+  const last = plan.stepsPerEpoch - 1;
+  for (const peer of peers.values()) peer.parametersOf = { runStep: last, wire: 'fp32' };
+  const step = begin(last, halves);
+  for (const id of ['a', 'b']) answer(step, id, { from: 0, to: 32 });
+  expect(updates).toEqual([]);
+  expect(vectors('a')).toEqual([]);
+});
 
 it('sends all of them again when somebody else had to take part in the step', async () => {
   const { begin, answer, vectors, updates, ledger } = scene('fp32', ['a', 'b']);

@@ -60,8 +60,10 @@ const REFUSALS = every<
   | 'not assigned'
   | 'not finite'
   | 'other shards'
+  | 'wrong entries'
   | 'wrong generation'
   | 'wrong length'
+  | 'wrong slice'
 >({
   version: true,
   job: true,
@@ -76,8 +78,10 @@ const REFUSALS = every<
   'not assigned': true,
   'not finite': true,
   'other shards': true,
+  'wrong entries': true,
   'wrong generation': true,
   'wrong length': true,
+  'wrong slice': true,
 });
 const TURNED_AWAY = every<RefusalReason>({
   token: true,
