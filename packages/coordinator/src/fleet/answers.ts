@@ -53,24 +53,18 @@ export function takeAnswer(
   const read = readAnswer(owed, message, payload, terms);
   if (typeof read === 'string') return refused(owed, read, terms);
   const { nodes } = message;
-  if (!('bytes' in read)) {
-    const values = acceptAll(owed, nodes, read, terms);
-    const { sumLength } = terms.layout;
-    return areFinite(values, { from: 0, to: sumLength }, terms)
-      ? { kind: 'sums', values }
-      : dropped(values, 'not finite', terms);
-  }
-  const { slice } = read;
-  const values = acceptEach(owed, nodes, read, terms);
+  const {
+    pool,
+    layout: { sumLength },
+  } = terms;
+  const slice = 'bytes' in read ? read.slice : { from: 0, to: sumLength };
+  const values = 'bytes' in read ? acceptEach(owed, nodes, read, terms) : acceptAll(owed, nodes, read, terms);
   owed.arrived = { values, to: slice.to };
-  if (!areFinite(values, slice, terms)) return refused(owed, 'not finite', terms);
-  if (slice.to < terms.layout.sumLength) return { kind: 'slice' };
+  if (![...values.values()].every((value) => pool.isFinite(value, slice))) return refused(owed, 'not finite', terms);
+  if (slice.to < sumLength) return { kind: 'slice' };
   owed.arrived = undefined;
   return { kind: 'sums', values };
 }
-
-const areFinite = (values: ReadonlyMap<number, PartialSum>, slice: Range, { pool }: AnswerTerms): boolean =>
-  [...values.values()].every((value) => pool.isFinite(value, slice));
 
 /** What has come of an answer is of no use any more. */
 export function dropArrived({ arrived }: Owed<StepRun>, { pool }: Pick<AnswerTerms, 'pool'>): void {
@@ -81,11 +75,6 @@ export function dropArrived({ arrived }: Owed<StepRun>, { pool }: Pick<AnswerTer
 
 function refused(owed: Owed<StepRun>, reason: string, terms: AnswerTerms): Taken {
   dropArrived(owed, terms);
-  return { kind: 'refused', reason };
-}
-
-function dropped(values: ReadonlyMap<number, PartialSum>, reason: string, { pool }: AnswerTerms): Taken {
-  pool.release([...values.values()]);
   return { kind: 'refused', reason };
 }
 

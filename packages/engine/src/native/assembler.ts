@@ -156,7 +156,7 @@ export class Assembler {
   /** Bytes become float32 values. */
   loadBytes(into: Vector, from: Place): void {
     this.#vector({ map: MAP_0F38, prefix: PREFIX_66, opcode: 0x31, operandBytes: this.lanes }, into, 0, from);
-    this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x5b }, into, 0, into);
+    this.toFloats(into, into);
   }
 
   /** Copies the elements for which the comparison of `left` with `right` holds; the others become zero. `spare` is overwritten. */
@@ -165,7 +165,7 @@ export class Assembler {
     if (this.isa === 'avx512') {
       this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x28, mask: 'zeroing' }, into, 0, from);
     } else {
-      this.#arithmetic(0x54, into, spare, from);
+      this.and(into, spare, from);
     }
   }
 
@@ -188,13 +188,12 @@ export class Assembler {
 
   /** Sets `bits` in the elements for which those of `from` are not zero. `spare` is overwritten. */
   markNonZero(into: Vector, bits: Vector, from: Operand, zero: Vector, spare: Vector): void {
-    const or = { map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x56 };
     this.#compare('different', zero, from, spare);
     if (this.isa === 'avx512') {
-      this.#vector({ ...or, mask: 'merging' }, into, into, bits);
+      this.#vector({ map: MAP_0F, prefix: PREFIX_NONE, opcode: 0x56, mask: 'merging' }, into, into, bits);
     } else {
-      this.#arithmetic(0x54, spare, spare, bits);
-      this.#vector(or, into, into, spare);
+      this.and(spare, spare, bits);
+      this.orBits(into, into, spare);
     }
   }
 
